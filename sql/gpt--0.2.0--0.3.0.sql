@@ -574,3 +574,243 @@ CREATE FUNCTION @extschema@.gpt_plot(model text, metric text DEFAULT 'loss', wid
 	AS 'MODULE_PATHNAME', 'gpt_plot' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION @extschema@.gpt_plot(text, text, integer, integer) IS
 	'the same of the newest job of a model that you may see';
+
+-- A version of a model that stays as it is: the functions above of such a version, which are immutable
+
+CREATE TYPE @extschema@.gpt_model_version;
+
+CREATE FUNCTION @extschema@.gpt_model_version_in(cstring) RETURNS @extschema@.gpt_model_version
+	AS 'MODULE_PATHNAME', 'gpt_model_version_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_in(cstring) IS 'I/O';
+CREATE FUNCTION @extschema@.gpt_model_version_out(@extschema@.gpt_model_version) RETURNS cstring
+	AS 'MODULE_PATHNAME', 'gpt_model_version_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_out(@extschema@.gpt_model_version) IS 'I/O';
+CREATE FUNCTION @extschema@.gpt_model_version_recv(internal) RETURNS @extschema@.gpt_model_version
+	AS 'MODULE_PATHNAME', 'gpt_model_version_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_recv(internal) IS 'I/O';
+CREATE FUNCTION @extschema@.gpt_model_version_send(@extschema@.gpt_model_version) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_model_version_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_send(@extschema@.gpt_model_version) IS 'I/O';
+
+CREATE TYPE @extschema@.gpt_model_version (
+	INPUT = @extschema@.gpt_model_version_in, OUTPUT = @extschema@.gpt_model_version_out, RECEIVE = @extschema@.gpt_model_version_recv, SEND = @extschema@.gpt_model_version_send,
+	STORAGE = main
+);
+COMMENT ON TYPE @extschema@.gpt_model_version IS
+	'a fixed version of a model, name@number; functions that take one are immutable, and what depends on the version keeps it from being dropped';
+
+CREATE FUNCTION @extschema@.gpt_model_version_lt(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_model_version_lt' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_lt(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of < operator';
+CREATE FUNCTION @extschema@.gpt_model_version_le(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_model_version_le' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_le(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of <= operator';
+CREATE FUNCTION @extschema@.gpt_model_version_eq(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_model_version_eq' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_eq(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of = operator';
+CREATE FUNCTION @extschema@.gpt_model_version_ne(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_model_version_ne' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_ne(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of <> operator';
+CREATE FUNCTION @extschema@.gpt_model_version_ge(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_model_version_ge' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_ge(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of >= operator';
+CREATE FUNCTION @extschema@.gpt_model_version_gt(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_model_version_gt' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_gt(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of > operator';
+CREATE FUNCTION @extschema@.gpt_model_version_cmp(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_model_version_cmp' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_cmp(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'less-equal-greater';
+CREATE FUNCTION @extschema@.gpt_model_version_hash(@extschema@.gpt_model_version) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_model_version_hash' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_hash(@extschema@.gpt_model_version) IS 'hash';
+CREATE FUNCTION @extschema@.gpt_model_version_hash_extended(@extschema@.gpt_model_version, bigint) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_model_version_hash_extended' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION @extschema@.gpt_model_version_hash_extended(@extschema@.gpt_model_version, bigint) IS 'hash';
+
+CREATE OPERATOR @extschema@.< (
+	LEFTARG = @extschema@.gpt_model_version, RIGHTARG = @extschema@.gpt_model_version, FUNCTION = @extschema@.gpt_model_version_lt,
+	COMMUTATOR = OPERATOR(@extschema@.>), NEGATOR = OPERATOR(@extschema@.>=),
+	RESTRICT = pg_catalog.scalarltsel, JOIN = pg_catalog.scalarltjoinsel
+);
+COMMENT ON OPERATOR @extschema@.< (@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'less than';
+CREATE OPERATOR @extschema@.<= (
+	LEFTARG = @extschema@.gpt_model_version, RIGHTARG = @extschema@.gpt_model_version, FUNCTION = @extschema@.gpt_model_version_le,
+	COMMUTATOR = OPERATOR(@extschema@.>=), NEGATOR = OPERATOR(@extschema@.>),
+	RESTRICT = pg_catalog.scalarlesel, JOIN = pg_catalog.scalarlejoinsel
+);
+COMMENT ON OPERATOR @extschema@.<= (@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'less than or equal';
+CREATE OPERATOR @extschema@.= (
+	LEFTARG = @extschema@.gpt_model_version, RIGHTARG = @extschema@.gpt_model_version, FUNCTION = @extschema@.gpt_model_version_eq,
+	COMMUTATOR = OPERATOR(@extschema@.=), NEGATOR = OPERATOR(@extschema@.<>),
+	RESTRICT = pg_catalog.eqsel, JOIN = pg_catalog.eqjoinsel, HASHES, MERGES
+);
+COMMENT ON OPERATOR @extschema@.= (@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'equal';
+CREATE OPERATOR @extschema@.<> (
+	LEFTARG = @extschema@.gpt_model_version, RIGHTARG = @extschema@.gpt_model_version, FUNCTION = @extschema@.gpt_model_version_ne,
+	COMMUTATOR = OPERATOR(@extschema@.<>), NEGATOR = OPERATOR(@extschema@.=),
+	RESTRICT = pg_catalog.neqsel, JOIN = pg_catalog.neqjoinsel
+);
+COMMENT ON OPERATOR @extschema@.<> (@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'not equal';
+CREATE OPERATOR @extschema@.>= (
+	LEFTARG = @extschema@.gpt_model_version, RIGHTARG = @extschema@.gpt_model_version, FUNCTION = @extschema@.gpt_model_version_ge,
+	COMMUTATOR = OPERATOR(@extschema@.<=), NEGATOR = OPERATOR(@extschema@.<),
+	RESTRICT = pg_catalog.scalargesel, JOIN = pg_catalog.scalargejoinsel
+);
+COMMENT ON OPERATOR @extschema@.>= (@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'greater than or equal';
+CREATE OPERATOR @extschema@.> (
+	LEFTARG = @extschema@.gpt_model_version, RIGHTARG = @extschema@.gpt_model_version, FUNCTION = @extschema@.gpt_model_version_gt,
+	COMMUTATOR = OPERATOR(@extschema@.<), NEGATOR = OPERATOR(@extschema@.<=),
+	RESTRICT = pg_catalog.scalargtsel, JOIN = pg_catalog.scalargtjoinsel
+);
+COMMENT ON OPERATOR @extschema@.> (@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'greater than';
+
+CREATE OPERATOR CLASS @extschema@.gpt_model_version_ops DEFAULT FOR TYPE @extschema@.gpt_model_version USING btree AS
+	OPERATOR 1 @extschema@.<, OPERATOR 2 @extschema@.<=, OPERATOR 3 @extschema@.=, OPERATOR 4 @extschema@.>=, OPERATOR 5 @extschema@.>,
+	FUNCTION 1 @extschema@.gpt_model_version_cmp(@extschema@.gpt_model_version, @extschema@.gpt_model_version),
+	FUNCTION 4 pg_catalog.btequalimage(oid);
+COMMENT ON OPERATOR CLASS @extschema@.gpt_model_version_ops USING btree IS 'order by name, then by number';
+CREATE OPERATOR CLASS @extschema@.gpt_model_version_ops DEFAULT FOR TYPE @extschema@.gpt_model_version USING hash AS
+	OPERATOR 1 @extschema@.=,
+	FUNCTION 1 @extschema@.gpt_model_version_hash(@extschema@.gpt_model_version),
+	FUNCTION 2 @extschema@.gpt_model_version_hash_extended(@extschema@.gpt_model_version, bigint);
+COMMENT ON OPERATOR CLASS @extschema@.gpt_model_version_ops USING hash IS 'equality';
+
+CREATE FUNCTION @extschema@.gpt_score(model @extschema@.gpt_model_version, input text, metric text DEFAULT 'perplexity',
+		include_end boolean DEFAULT false) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_score(@extschema@.gpt_model_version, text, text, boolean) IS
+	'scores a text by perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
+
+CREATE FUNCTION @extschema@.gpt_logprob(model @extschema@.gpt_model_version, prompt text, completion text,
+		include_end boolean DEFAULT true) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_logprob(@extschema@.gpt_model_version, text, text, boolean) IS
+	'returns the log probability of a completion and its end after a prompt';
+
+CREATE FUNCTION @extschema@.gpt_highlight(model @extschema@.gpt_model_version, input text, method text DEFAULT 'auto',
+		style text DEFAULT 'brackets') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_highlight' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_highlight(@extschema@.gpt_model_version, text, text, text) IS
+	'returns a text with marks at the words that surprise a language model, or that decide the answer of another one';
+
+CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text) IS
+	'returns the label that a classifier gives to a text; a multi-label classifier returns its labels as the text of a text[]';
+
+CREATE FUNCTION @extschema@.gpt_classify_probs(model @extschema@.gpt_model_version, input text, OUT label text,
+		OUT probability real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_classify_probs(@extschema@.gpt_model_version, text) IS
+	'returns all labels of a classifier with their probabilities for a text, the most probable first';
+
+CREATE FUNCTION @extschema@.gpt_predict(model @extschema@.gpt_model_version, input text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_predict(@extschema@.gpt_model_version, text) IS
+	'returns the number that a model, trained on texts with real numbers as labels, expects of a text';
+
+CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text, other text) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text, text) IS
+	'returns the label that a classifier of pairs gives to two texts together';
+
+CREATE FUNCTION @extschema@.gpt_classify_probs(model @extschema@.gpt_model_version, input text, other text, OUT label text,
+		OUT probability real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_classify_probs(@extschema@.gpt_model_version, text, text) IS
+	'returns all labels of a classifier of pairs with their probabilities for two texts together, the most probable first';
+
+CREATE FUNCTION @extschema@.gpt_predict(model @extschema@.gpt_model_version, input text, other text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_predict(@extschema@.gpt_model_version, text, text) IS
+	'returns the number that a model of pairs expects of two texts together';
+
+CREATE FUNCTION @extschema@.gpt_choose(model @extschema@.gpt_model_version, prompt text, choices text[], domain text DEFAULT '',
+		subtract boolean DEFAULT true, per text DEFAULT 'choice') RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_choose(@extschema@.gpt_model_version, text, text[], text, boolean, text) IS
+	'returns the choice that fits a prompt best: the one whose likelihood the prompt raises most';
+
+CREATE FUNCTION @extschema@.gpt_choose_probs(model @extschema@.gpt_model_version, prompt text, choices text[], domain text DEFAULT '',
+		subtract boolean DEFAULT true, per text DEFAULT 'choice', OUT choice text, OUT probability real) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_choose_probs' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_choose_probs(@extschema@.gpt_model_version, text, text[], text, boolean, text) IS
+	'returns the choices with the probabilities that they fit a prompt, the most probable first';
+
+CREATE FUNCTION @extschema@.gpt_embed(model @extschema@.gpt_model_version, input text, pooling text DEFAULT 'auto',
+		normalized boolean DEFAULT true) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_embed(@extschema@.gpt_model_version, text, text, boolean) IS
+	'returns a text as a vector for search; or the hidden states of its tokens, pooled';
+
+CREATE FUNCTION @extschema@.gpt_similarity(model @extschema@.gpt_model_version, a text, b text) RETURNS float8
+	AS 'MODULE_PATHNAME', 'gpt_similarity' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 200000;
+COMMENT ON FUNCTION @extschema@.gpt_similarity(@extschema@.gpt_model_version, text, text) IS
+	'returns how alike two texts are: the cosine of their embeddings';
+
+CREATE FUNCTION @extschema@.gpt_score(model @extschema@.gpt_model_version, input text[], metric text DEFAULT 'perplexity',
+		include_end boolean DEFAULT false) RETURNS float8[]
+	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_score(@extschema@.gpt_model_version, text[], text, boolean) IS
+	'scores many texts together; the results are those of single calls';
+
+CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text[]) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text[]) IS
+	'returns the labels that a classifier gives to many texts';
+
+CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text, threshold float8) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text, float8) IS
+	'returns the label that a classifier gives to a text, or NULL if its probability is below the threshold';
+
+CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text[], threshold float8) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text[], float8) IS
+	'returns the labels that a classifier gives to many texts, with NULL for each whose probability is below the threshold';
+
+CREATE FUNCTION @extschema@.gpt_predict(model @extschema@.gpt_model_version, input text[]) RETURNS float8[]
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_predict(@extschema@.gpt_model_version, text[]) IS
+	'returns the numbers that a model expects of many texts';
+
+CREATE FUNCTION @extschema@.gpt_embed(model @extschema@.gpt_model_version, input text[], pooling text DEFAULT 'auto',
+		normalized boolean DEFAULT true) RETURNS SETOF real[]
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
+COMMENT ON FUNCTION @extschema@.gpt_embed(@extschema@.gpt_model_version, text[], text, boolean) IS
+	'returns many texts as vectors: a row for each element, in their order';
+
+CREATE FUNCTION @extschema@.gpt_tokenize(model @extschema@.gpt_model_version, input text) RETURNS integer[]
+	AS 'MODULE_PATHNAME', 'gpt_tokenize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_tokenize(@extschema@.gpt_model_version, text) IS
+	'returns the token ids of a text';
+
+CREATE FUNCTION @extschema@.gpt_detokenize(model @extschema@.gpt_model_version, tokens integer[]) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_detokenize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_detokenize(@extschema@.gpt_model_version, integer[]) IS
+	'returns the text of token ids';
+
+CREATE FUNCTION @extschema@.gpt_count_tokens(model @extschema@.gpt_model_version, input text) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_count_tokens' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_count_tokens(@extschema@.gpt_model_version, text) IS
+	'returns the number of tokens of a text';
+
+CREATE FUNCTION @extschema@.gpt_tokenize(model @extschema@.gpt_model_version, input text, special boolean) RETURNS integer[]
+	AS 'MODULE_PATHNAME', 'gpt_tokenize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_tokenize(@extschema@.gpt_model_version, text, boolean) IS
+	'returns the token ids of a text; if special is true, names of special tokens in it become those tokens';
+
+CREATE FUNCTION @extschema@.gpt_count_tokens(model @extschema@.gpt_model_version, input text, special boolean) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_count_tokens' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_count_tokens(@extschema@.gpt_model_version, text, boolean) IS
+	'returns the number of tokens of a text; if special is true, names of special tokens in it become those tokens';
+
+CREATE FUNCTION @extschema@.gpt_token_text(model @extschema@.gpt_model_version, token integer) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_token_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION @extschema@.gpt_token_text(@extschema@.gpt_model_version, integer) IS
+	'returns what a token spells, with bytes of incomplete characters as <0xE4>, or the name of a special token';
+
+CREATE FUNCTION @extschema@.gpt_token_text(model @extschema@.gpt_model_version, tokens integer[]) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'gpt_token_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION @extschema@.gpt_token_text(@extschema@.gpt_model_version, integer[]) IS
+	'returns what each token of an array spells, or its name';

@@ -59,6 +59,9 @@ extern GptVersion *gpt_catalog_version(const char *reference, bool missing_ok);
  */
 extern int32 gpt_catalog_split(char **model, const char *reference);
 
+/* Whether a text of so many bytes can name one version, "name@3", whether or not there is one. */
+extern bool gpt_catalog_is_pinned(const char *reference, size_t size);
+
 /*
  * The version that an adapter rests on, under the active snapshot, palloc'd. Errors: it is missing
  * (ERRCODE_UNDEFINED_OBJECT), or its content or shape is not the one that the adapter was trained

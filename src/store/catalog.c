@@ -413,6 +413,25 @@ gpt_catalog_split(char **model, const char *reference)
 	return version;
 }
 
+bool
+gpt_catalog_is_pinned(const char *reference, size_t size)
+{
+	char model[MAX_NAME_SIZE + 1];
+	char *copy;
+	int32 version;
+	bool is_pinned;
+
+	/* A name, '@' and ten digits; a zero byte would end the copy early. */
+	if (size > MAX_NAME_SIZE + 11 || memchr(reference, '\0', size) != NULL)
+		return false;
+	copy = pnstrdup(reference, size);
+	is_pinned = parse_reference(model, &version, copy) && version > 0;
+	for (const char *byte = model; is_pinned && *byte != '\0'; byte++)
+		is_pinned = (unsigned char) *byte >= ' ' && *byte != 0x7f;
+	pfree(copy);
+	return is_pinned;
+}
+
 /* False if the model does not exist. *version is 0 if no version is current. */
 static bool
 read_model(int32 *version, GptImageType *image_type, const char *model)

@@ -46,7 +46,8 @@ CREATE VIEW found AS
 		CASE proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END,
 		CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'public' ELSE 'granted' END) AS declared,
 		p.proparallel::text AS hazard,
-		p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) AND p.proname NOT LIKE 'gpt\_perplexity\__%' AND p.proname NOT LIKE 'gpt\_texts\__%' AS callable
+		p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) AND p.proname NOT LIKE 'gpt\_perplexity\__%'
+			AND p.proname NOT LIKE 'gpt\_texts\__%' AND p.proargtypes[0] IS DISTINCT FROM 'internal'::regtype AS callable
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 		JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'gpt';
 SELECT is(found.declared, called.declared, signature || ' is ' || called.declared)
@@ -89,7 +90,8 @@ END $$;
 
 SELECT CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'debug_parallel_query' ELSE 'force_parallel_mode' END AS force \gset
 -- At their own cost, one call outweighs the whole scan, and the planner may give both to a single worker.
-ALTER FUNCTION gpt_choose_probs COST 1000;
+ALTER FUNCTION gpt_choose_probs(text, text, text[], text, boolean, text) COST 1000;
+ALTER FUNCTION gpt_choose_probs(gpt_model_version, text, text[], text, boolean, text) COST 1000;
 ALTER FUNCTION gpt_explain COST 1000;
 ALTER FUNCTION gpt_attention COST 1000;
 CREATE TABLE place (place text, of_scalar text, of_rows text, settings text, wanted text);

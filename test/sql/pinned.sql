@@ -1,0 +1,56 @@
+-- The type gpt_model_version: how it is written, its order, and which function a call means.
+CREATE EXTENSION IF NOT EXISTS gpt;
+SELECT 'reviews@3'::gpt_model_version, 'a b@12'::text::gpt_model_version, ('reviews@3'::gpt_model_version)::text || '!' AS text;
+SELECT 'reviews'::gpt_model_version;
+SELECT 'reviews@0'::gpt_model_version;
+SELECT 'reviews@03'::gpt_model_version;
+SELECT 'reviews@2147483648'::gpt_model_version;
+SELECT E're\tviews@3'::gpt_model_version;
+SELECT (repeat('n', 64) || '@1')::gpt_model_version;
+CREATE TABLE pin (id integer, version gpt_model_version PRIMARY KEY);
+INSERT INTO pin VALUES (1, 'b@1'), (2, 'a@10'), (3, 'a@9'), (4, 'B@1'), (5, 'ab@1'), (6, 'a@9'::text::gpt_model_version);
+INSERT INTO pin VALUES (1, 'b@1'), (2, 'a@10'), (3, 'a@9'), (4, 'B@1'), (5, 'ab@1');
+SELECT string_agg(version::text, ' ' ORDER BY version), count(DISTINCT version) FROM pin;
+SELECT id FROM pin WHERE version = 'a@9';
+SELECT count(*) FROM pin p JOIN pin q USING (version) WHERE p.version > 'a@9' AND q.version <= 'b@1' AND p.version <> 'B@1' AND p.version >= 'a@1' AND NOT p.version < 'a@1';
+SET enable_mergejoin = off;
+SET enable_nestloop = off;
+SELECT count(*) FROM pin p JOIN pin q USING (version) WHERE p.version > 'a@9' AND q.version <= 'b@1' AND p.version <> 'B@1' AND p.version >= 'a@1';
+RESET enable_mergejoin;
+RESET enable_nestloop;
+SELECT gpt_model_version_send('a@9');
+DROP TABLE pin;
+
+-- Names in quotes, parameters and names of other types are texts as before.
+PREPARE untyped AS SELECT gpt_score($1, $2), gpt_classify($3, $4), gpt_classify('m', $5, 0.5), gpt_embed($6, $7), gpt_tokenize('m', $8);
+SELECT parameter_types FROM pg_prepared_statements WHERE name = 'untyped';
+DEALLOCATE untyped;
+SELECT gpt_score('missing', 'x');
+SELECT gpt_score('missing@1'::varchar, 'x');
+SELECT gpt_score('missing@1'::gpt_model_version, 'x');
+SELECT gpt_score(NULL, 'x'), gpt_score(NULL::gpt_model_version, 'x');
+
+-- The functions of a version: the same answers, and immutable.
+CREATE TABLE review AS SELECT i AS id, (ARRAY['good', 'bad'])[1 + i % 2] || ' soup ' || i AS body, (ARRAY['glad', 'sad'])[1 + i % 2] AS mood FROM generate_series(1, 60) i;
+SELECT gpt_train('pin_text', 'SELECT body FROM review', '{"layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes", "steps": 5, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT gpt_finetune('pin_text', 'SELECT body AS text, mood AS label FROM review', '{"into": "pin_mood", "steps": 30, "seed": 1}') AS job \gset
+SELECT gpt_wait(:job);
+SELECT bool_and(gpt_score('pin_text@1'::gpt_model_version, body) = gpt_score('pin_text', body)) AS score,
+	bool_and(gpt_classify('pin_mood@1'::gpt_model_version, body) = gpt_classify('pin_mood', body)) AS classify,
+	bool_and(gpt_embed('pin_text@1'::gpt_model_version, body) = gpt_embed('pin_text', body)) AS embed,
+	bool_and(gpt_tokenize('pin_text@1'::gpt_model_version, body) = gpt_tokenize('pin_text', body)) AS tokenize
+FROM review WHERE id < 10;
+SELECT gpt_score('pin_text@1'::gpt_model_version, ARRAY['good', NULL]) = gpt_score('pin_text', ARRAY['good', NULL]) AS of_array;
+SELECT count(DISTINCT provolatile) FROM pg_proc WHERE 'gpt_model_version'::regtype = ANY (proargtypes);
+ALTER TABLE review ADD COLUMN score float8 GENERATED ALWAYS AS (gpt_score('pin_text@1'::gpt_model_version, body)) STORED;
+INSERT INTO review (id, body) VALUES (61, 'a soup');
+SELECT bool_and(score = gpt_score('pin_text', body)) FROM review;
+CREATE INDEX review_mood ON review (gpt_classify('pin_mood@1'::gpt_model_version, body));
+CREATE INDEX review_sad ON review (id) WHERE gpt_classify('pin_mood@1'::gpt_model_version, body) = 'sad';
+SET enable_seqscan = off;
+EXPLAIN (COSTS OFF) SELECT id FROM review WHERE gpt_classify('pin_mood@1'::gpt_model_version, body) = 'sad';
+SELECT count(*) = (SELECT count(*) FROM review WHERE gpt_classify('pin_mood', body) = 'sad') AS same FROM review WHERE gpt_classify('pin_mood@1'::gpt_model_version, body) = 'sad';
+RESET enable_seqscan;
+DROP TABLE review;
+SELECT gpt_drop_model('pin_mood'), gpt_drop_model('pin_text');
