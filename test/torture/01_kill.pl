@@ -70,7 +70,7 @@ sub start_bystander
 # Waits until the server takes connections again.
 sub wait_for_server
 {
-	wait_until('the server is back', sub { my ($status) = $node->psql('postgres', 'SELECT 1'); return $status == 0 });
+	wait_until('the server is back', sub { my ($status) = ask_crashing($node, 'SELECT 1'); return $status == 0 });
 }
 
 # Does harm to a run; true when it hit a step.
@@ -116,7 +116,7 @@ while (@todo)
 	{
 		my $worker = wait_for_training($node, $job) or last;
 		usleep(draw(0, $run_seconds{$of_kind} / 2) * 1e6);
-		my $row = $node->safe_psql('postgres', "SELECT tries, state FROM gpt_jobs WHERE job = $job");
+		my $row = answer_of($node, 'postgres', "SELECT tries, state FROM gpt_jobs WHERE job = $job");
 		my ($tries, $state) = split /\|/, $row;
 		last if $state ne 'running';
 		next if $tries >= $MAX_TRIES;

@@ -66,8 +66,8 @@ sub crashes
 
 sub server_is_back
 {
-	wait_until('the server is back', sub { my ($status) = $node->psql('postgres', 'SELECT 1'); return $status == 0 });
-	$node->psql('postgres', "SELECT gpt_wait(max(job), '$WAIT') FROM gpt_jobs");
+	wait_until('the server is back', sub { my ($status) = ask_crashing($node, 'SELECT 1'); return $status == 0 });
+	ask_crashing($node, "SELECT gpt_wait(max(job), '$WAIT') FROM gpt_jobs");
 }
 
 # Trains, disturbed; then, where that failed, undisturbed. Returns what is wrong, or ''.
@@ -78,7 +78,7 @@ sub disturbed_run
 
 	arm('gpt trainer', $call, $k, $action);
 	my $number = train($node, $model, $STEPS);
-	my ($status, $state, $error) = $node->psql('postgres', "SELECT gpt_wait($number, '$WAIT')");
+	my ($status, $state, $error) = ask_crashing($node, "SELECT gpt_wait($number, '$WAIT')");
 	my ($n_calls, $n_failed) = disarm();
 	fault("failed $call", 1, $n_failed) if $n_failed;
 	return "no answer: $error" if $status != 0;
@@ -102,7 +102,7 @@ sub disturbed_use
 	my ($call, $k) = @_;
 
 	arm('victim', $call, $k);
-	my ($status, $out, $err) = $node->psql('postgres', "SET statement_timeout = '$WAIT'; $use",
+	my ($status, $out, $err) = ask_crashing($node, "SET statement_timeout = '$WAIT'; $use",
 		connstr => $node->connstr('postgres') . ' application_name=victim', timeout => 120);
 	my ($n_calls, $n_failed) = disarm();
 	fault("failed $call", 1, $n_failed) if $n_failed;
@@ -131,7 +131,7 @@ for my $case (
 	else
 	{
 		arm('victim', $call, 0);
-		$node->psql('postgres', $use, connstr => $node->connstr('postgres') . ' application_name=victim');
+		ask_crashing($node, $use, connstr => $node->connstr('postgres') . ' application_name=victim');
 		my ($n_calls) = disarm();
 		@places = places($n_calls);
 		note("$call in a session: $n_calls calls");
@@ -168,17 +168,19 @@ for my $megabytes (map { int(draw(250, 900)) } 1 .. share(20))
 		next;
 	}
 	my $model = 'run_' . ++$n;
-	my ($status, $out, $err) = $node->psql('postgres', $use, timeout => 120);
-	push @bad, "$megabytes MB: $out $err" if $status == 0 ? $out ne $answer : $err !~ /ERROR|FATAL/;
-	my $number = train($node, $model, $STEPS);
-	my ($status2, $state, $err2) = $node->psql('postgres', "SELECT gpt_wait($number, '$WAIT')");
+	my ($status, $out, $err) = ask_crashing($node, $use, timeout => 120);
+	push @bad, "$megabytes MB: $out $err" if $status == 0 ? $out ne $answer : $err !~ /ERROR|FATAL|^psql:/;
+	# Too few for a session, perhaps.
+	my $number = eval { train($node, $model, $STEPS) };
+	my ($status2, $state, $err2) = ask_crashing($node, 'SELECT gpt_wait(' . ($number // 'NULL::bigint') . ", '$WAIT')");
 	$node->restart;
 	fault('little address space', 1);
+	next unless defined $number;
 	push @bad, "$megabytes MB: training $state $err2" if $status2 == 0 && $state !~ /^(succeeded|failed)$/;
-	if ($node->safe_psql('postgres', "SELECT state FROM gpt_jobs WHERE job = $number") ne 'succeeded')
+	if (state_of($node, $number) ne 'succeeded')
 	{
-		$node->psql('postgres', "SELECT gpt_resume($number)");
-		$node->psql('postgres', "SELECT gpt_wait($number, '$WAIT')");
+		ask_crashing($node, "SELECT gpt_resume($number)");
+		ask_crashing($node, "SELECT gpt_wait($number, '$WAIT')");
 	}
 	push @bad, "$megabytes MB: other weights" if has_wrong_weights($number, $model);
 }

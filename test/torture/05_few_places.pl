@@ -42,7 +42,7 @@ for my $n (0 .. $N_JOBS - 1)
 }
 $holder->finish;
 my $query = "SELECT count(*) FROM gpt_jobs WHERE state IN ('queued', 'running')";
-wait_until('all jobs have ended', sub { my ($status, $out) = $node->psql('postgres', $query); return $status == 0 && $out eq '0' }, 180);
+wait_until('all jobs have ended', sub { my ($status, $out) = ask_crashing($node, $query); return $status == 0 && $out eq '0' }, 180);
 for my $job (@good)
 {
 	my $state = state_of($node, $job);

@@ -122,7 +122,9 @@ is((split /\n/, $out)[0], $calm_texts, "the texts are the same under $n signals"
 
 cmp_ok($threads_seen, '>', 0, "threads were there: looked at $threads_seen times");
 is(join(', ', sort keys %unmasked), '', 'every signal is blocked in every thread but the first');
-cmp_ok($delivered{$_} // 0, '>', ($sent{$_} // 0) / 4, "$_ arrived: " . ($delivered{$_} // 0) . ' of ' . ($sent{$_} // 0)) for grep { $_ ne 'URG' } @SIGNALS;
+# Signals of a kind that wait for a process without a core arrive as one.
+cmp_ok($delivered{$_} // 0, '>', ($sent{$_} // 0) / 20, "$_ arrived: " . ($delivered{$_} // 0) . ' of ' . ($sent{$_} // 0))
+  for grep { $_ ne 'URG' } @SIGNALS;
 nothing_is_left($node);
 check_is_clean($node);
 log_is_clean($node);

@@ -23,7 +23,7 @@ my $node = start_node('queries', 1);
 $node->append_conf('postgresql.conf', <<'CONF');
 log_statement = none
 fsync = off
-max_parallel_workers_per_gather = 2
+max_parallel_workers_per_gather = 0
 max_parallel_workers = 4
 CONF
 $node->restart;
@@ -89,9 +89,9 @@ HEAD
 		my ($text, $kind) = @$_;
 
 		print $file "\\echo >", $n++, "\n";
-		print $file map { "SET $_ = 0;\n" } @COSTS if $kind eq 'parallel';
+		print $file "SET max_parallel_workers_per_gather = 2;\n", map { "SET $_ = 0;\n" } @COSTS if $kind eq 'parallel';
 		print $file "$text\nROLLBACK;\n";
-		print $file map { "RESET $_;\n" } @COSTS if $kind eq 'parallel';
+		print $file map { "RESET $_;\n" } 'max_parallel_workers_per_gather', @COSTS if $kind eq 'parallel';
 	}
 	print $file "\\echo >end\n";
 	close $file;

@@ -158,17 +158,17 @@ sub trainer_title
 	return $line;
 }
 
-# Waits until a worker makes steps of the job; returns its process, or 0 when the job has ended before.
-# psql's status and output. A server that crashes can end psql before it has read the statement, at which PostgreSQL::Test dies: that
-# is an answer as bad as any other.
+# psql's status, output and errors. A server that crashes can end psql before it has read the statement, at which
+# PostgreSQL::Test dies: that is an answer as bad as any other.
 sub ask_crashing
 {
-	my ($node, $statement) = @_;
-	my ($status, $out) = eval { $node->psql('postgres', $statement) };
+	my ($node, $statement, %options) = @_;
+	my ($status, $out, $err) = eval { $node->psql('postgres', $statement, %options) };
 
-	return defined $status ? ($status, $out) : (2, '');
+	return defined $status ? ($status, $out, $err) : (2, '', "psql: $@");
 }
 
+# Waits until a worker makes steps of the job; returns its process, or 0 when the job has ended before.
 sub wait_for_training
 {
 	my ($node, $job) = @_;
