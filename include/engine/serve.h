@@ -63,6 +63,9 @@ typedef struct LmBias
 	float bias;
 } LmBias;
 
+/* src/engine/serve/banned.c: bytes that banned texts take beside their list, at most. */
+size_t lm_banned_size(const LmBytes *texts, int n, const LmConfig *config);
+
 /* How tokens are drawn, and where the text ends. */
 typedef struct LmSampling
 {
@@ -79,7 +82,7 @@ typedef struct LmSampling
 	double presence_penalty;
 	double frequency_penalty;
 	int n_biases;
-	const LmBias *biases; /* of different tokens */
+	const LmBias *biases; /* in the order of their tokens, each once */
 	int n_banned;
 	const LmBytes *banned; /* texts that the output never has */
 	uint64_t seed;
@@ -108,9 +111,11 @@ typedef struct LmSampling
 } LmSampling;
 
 /*
- * Generation. Order: repetition penalty over prompt and output -> temperature -> top_k -> top_p ->
- * min_p -> renormalise. The random number is a function of (seed, output position). Masked: special
- * tokens but for the end, U+0000, bytes that cannot continue the character begun. The prompt has
+ * Generation. Order: repetition penalty over prompt and output -> presence and frequency penalty
+ * over the output -> biases -> masks -> temperature -> top_k -> top_p -> min_p -> renormalise. The
+ * random number is a function of (seed, output position). Masked: special tokens but for the end,
+ * U+0000, bytes that cannot continue the character begun, and those that would complete a banned
+ * text, so that the output has none of these texts, however tokens are cut. The prompt has
  * the same token in front as a scored text, as part of the context. When the context is full, its
  * later half is read again as new context. The text ends at an end token, at the first complete
  * stop string (which is left out), at max_tokens, or where no token may follow; an incomplete

@@ -263,11 +263,13 @@ typedef struct LmTokenRange
  * already; tokenizers of bytes and of characters have none, because no token of theirs begins with
  * another.
  * _longer returns the places of all tokens that are longer than the bytes (at least one) and begin
- * with them, without special tokens; none where there is no order. _ordered returns the token at a
- * place. LM_ERR_MEMORY, LM_ERR_STOPPED.
+ * with them, without special tokens; none where there is no order. _beginning: with those that are
+ * these bytes, which come first. _ordered returns the token at a place. LM_ERR_MEMORY,
+ * LM_ERR_STOPPED.
  */
 bool lm_tokenizer_sort(LmTokenizer *tokenizer, LmError *error);
 LmTokenRange lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning);
+LmTokenRange lm_tokenizer_beginning(const LmTokenizer *tokenizer, LmBytes beginning);
 int32_t lm_tokenizer_ordered(const LmTokenizer *tokenizer, int32_t place);
 
 /*

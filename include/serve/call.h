@@ -11,6 +11,7 @@
 #include "engine/many.h"
 #include "serve/cache.h"
 #include "fmgr.h"
+#include "utils/jsonb.h"
 
 #define GPT_CALL_CLEANED (1 << 8)
 
@@ -27,6 +28,7 @@ typedef struct GptCall
 	int cleaning;
 	double threshold; /* classify: a label of a lower probability is none; 0: as without one */
 	const struct GptChat *chat; /* chat: the conversation, which becomes the prompt */
+	const Jsonb *logit_bias; /* generate, chat: becomes biases; NULL: none */
 } GptCall;
 
 /* An SQL function that calls a model: how its arguments and result map to requests. */

@@ -147,21 +147,30 @@ run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task)
 	return i;
 }
 
-/* Completes a call; NULL, or why that is not possible, palloc'd. */
+/*
+ * Completes a call, with what it needs in the context; NULL, or why that is not possible, palloc'd.
+ */
 static LmError *
-prepare(GptCall *call, const GptCallKind *kind, const GptServed *served, MemoryContext cleaned)
+prepare(GptCall *call, const GptCallKind *kind, const GptServed *served, MemoryContext prepared)
 {
 	LmError error;
 
-	if (kind->prepare != NULL && !kind->prepare(call, served, &error))
+	if (kind->prepare != NULL)
 	{
-		LmError *copy = palloc(sizeof(LmError));
+		MemoryContext caller = MemoryContextSwitchTo(prepared);
+		bool is_complete = kind->prepare(call, served, &error);
 
-		*copy = error;
-		return copy;
+		MemoryContextSwitchTo(caller);
+		if (!is_complete)
+		{
+			LmError *copy = palloc(sizeof(LmError));
+
+			*copy = error;
+			return copy;
+		}
 	}
 	if (served->cleaner != NULL)
-		clean(call, served, cleaned);
+		clean(call, served, prepared);
 	return call->request.task == LM_TASK_GENERATE ? prompt_error(call->request.prompt.size) : NULL;
 }
 
@@ -196,22 +205,22 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 {
 	LmRequest *requests = palloc0(n * sizeof(LmRequest));
 	int *places = palloc(n * sizeof(int));
-	MemoryContext cleaned = NULL;
+	MemoryContext prepared = NULL;
 	GptRun measured;
 	LmMany *many;
 	int n_requests = 0;
 
 	gpt_run_begin(&measured);
-	if (served->cleaner != NULL)
-		cleaned = AllocSetContextCreate(CurrentMemoryContext, "gpt cleaned texts",
-										ALLOCSET_DEFAULT_SIZES);
+	if (served->cleaner != NULL || kind->prepare != NULL)
+		prepared = AllocSetContextCreate(CurrentMemoryContext, "gpt prepared calls",
+										 ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < n; i++)
 	{
 		GptCall call = calls[i];
 
 		memset(&answers[i], 0, sizeof(GptAnswer));
 		answers[i].is_null = true;
-		answers[i].error = prepare(&call, kind, served, cleaned);
+		answers[i].error = prepare(&call, kind, served, prepared);
 		if (answers[i].error != NULL)
 			continue;
 		requests[n_requests] = call.request;
@@ -219,8 +228,8 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 		places[n_requests++] = i;
 	}
 	give_vectors(requests, n_requests, kind->task, served->config);
-	if (cleaned != NULL)
-		held += MemoryContextMemAllocated(cleaned, true);
+	if (prepared != NULL)
+		held += MemoryContextMemAllocated(prepared, true);
 	held += n_requests * vector_size(kind->task, served->config) +
 			sampling_size(requests, n_requests, served->config);
 	many = gpt_cache_many(served, requests, n_requests, held);
@@ -229,8 +238,8 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	for (int i = 0; i < n_requests; i++)
 		take_answer(&answers[places[i]], kind, served, &calls[places[i]], &requests[i]);
 	lm_many_forget(many);
-	if (cleaned != NULL)
-		MemoryContextDelete(cleaned);
+	if (prepared != NULL)
+		MemoryContextDelete(prepared);
 	gpt_run_end(&measured, served, answers, n, totals);
 	if (n_requests > 0 && requests[0].vector != NULL)
 		pfree(requests[0].vector);
@@ -271,7 +280,7 @@ vector_size(LmTask task, const LmConfig *config)
 }
 
 /*
- * Bytes of the list of stops of each request, and of what requests take while they are in the
+ * Bytes of the lists of texts of each request, and of what requests take while they are in the
  * model. As many texts as there are places take at most as much as the largest of them for each
  * place.
  */
@@ -287,7 +296,7 @@ sampling_size(const LmRequest *requests, int n, const LmConfig *config)
 		size_t width = Max(requests[i].sampling.beams, 1);
 		size_t size = generation_size(&requests[i].sampling, config);
 
-		lists += requests[i].sampling.n_stops * sizeof(LmBytes);
+		lists += (requests[i].sampling.n_stops + requests[i].sampling.n_banned) * sizeof(LmBytes);
 		all += size;
 		largest = Max(largest, (size + width - 1) / width);
 	}
@@ -295,8 +304,8 @@ sampling_size(const LmRequest *requests, int n, const LmConfig *config)
 }
 
 /*
- * Bytes of a beam search, and of the copies of stops, with what follows a text through them: one
- * for each text and one for the result.
+ * Bytes of a beam search, and of the copies of stops, biases and counts, with what follows a text
+ * through them: one for each text and one for the result. Banned texts have one copy.
  */
 static size_t
 generation_size(const LmSampling *sampling, const LmConfig *config)
@@ -309,6 +318,11 @@ generation_size(const LmSampling *sampling, const LmConfig *config)
 		gpt_bridge_raise(&error);
 	for (int i = 0; i < sampling->n_stops; i++)
 		size += n_copies * (sampling->stops[i].size * (1 + sizeof(uint32)) + 4 * sizeof(LmBytes));
+	size += n_copies * (sampling->n_biases * sizeof(LmBias) + sampling->n_banned * sizeof(uint32));
+	if (sampling->presence_penalty != 0 || sampling->frequency_penalty != 0)
+		size += n_copies * config->vocabulary * sizeof(uint32);
+	if (sampling->n_banned > 0)
+		size += lm_banned_size(sampling->banned, sampling->n_banned, config);
 	return size;
 }
 

@@ -9,6 +9,7 @@
 
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
+#include "sql/logit_bias.h"
 #include "sql/sampling.h"
 #include "sql/texts.h"
 #include "store/model_extras.h"
@@ -19,6 +20,8 @@
 #define MAX_PENALTY 100
 #define MAX_OCCURRENCE_PENALTY 100
 #define MAX_STOPS 1000
+#define MAX_BANNED 1000
+#define MAX_BANNED_SIZE 1000
 #define MAX_LENGTH_PENALTY 10
 #define NO_ARGUMENT INT_MAX
 #define OPEN (-1) /* a value that the model may choose; no argument has it */
@@ -27,6 +30,7 @@ static void read_drawing(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgum
 						 bool open);
 static void read_beams(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgumentNames names);
 static void read_penalties(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgumentNames names);
+static void check_banned(const LmSampling *sampling);
 static void refuse(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
 static bool is_given(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
 static double real(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name,
@@ -63,8 +67,14 @@ gpt_sampling_read(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names
 	sampling->seed = PG_ARGISNULL(seed) ? draw_seed() : (uint64) PG_GETARG_INT64(seed);
 	read_beams(sampling, fcinfo, names);
 	read_penalties(sampling, fcinfo, names);
-	refuse(fcinfo, names, "logit_bias");
-	refuse(fcinfo, names, "banned");
+	sampling->banned = gpt_texts_read(&sampling->n_banned, fcinfo,
+									  gpt_argument_number(names, "banned"), "banned", MAX_BANNED);
+	check_banned(sampling);
+	if (is_given(fcinfo, names, "logit_bias"))
+	{
+		call->logit_bias = PG_GETARG_JSONB_P(gpt_argument_number(names, "logit_bias"));
+		gpt_logit_bias_check(call->logit_bias);
+	}
 	refuse(fcinfo, names, "choices");
 	refuse(fcinfo, names, "pattern");
 	refuse(fcinfo, names, "schema");
@@ -136,10 +146,17 @@ read_penalties(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgumentNames n
 		real(fcinfo, names, "presence_penalty", 0, -MAX_OCCURRENCE_PENALTY, MAX_OCCURRENCE_PENALTY);
 	sampling->frequency_penalty = real(fcinfo, names, "frequency_penalty", 0,
 									   -MAX_OCCURRENCE_PENALTY, MAX_OCCURRENCE_PENALTY);
-	if (sampling->presence_penalty != 0)
-		refuse(fcinfo, names, "presence_penalty");
-	if (sampling->frequency_penalty != 0)
-		refuse(fcinfo, names, "frequency_penalty");
+}
+
+/* No token is longer; a longer text would be a mistake. */
+static void
+check_banned(const LmSampling *sampling)
+{
+	for (int i = 0; i < sampling->n_banned; i++)
+		if (sampling->banned[i].size > MAX_BANNED_SIZE)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("banned has a text of %zu bytes", sampling->banned[i].size),
+							errhint("It may have up to %d.", MAX_BANNED_SIZE)));
 }
 
 /* Arguments that are declared before they have an effect. */
@@ -154,7 +171,8 @@ refuse(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name)
 bool
 gpt_sampling_prepare(GptCall *call, const GptServed *served, LmError *error)
 {
-	return true;
+	return call->logit_bias == NULL ||
+		   gpt_logit_bias_resolve(&call->request.sampling, call->logit_bias, served, error);
 }
 
 void

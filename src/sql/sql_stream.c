@@ -166,6 +166,8 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	caller = MemoryContextSwitchTo(stream->held);
 	stream->served = gpt_cache_acquire(stream->model, GPT_SERVED_LANGUAGE_MODEL);
 	prompt = gpt_cleaner_text(NULL, stream->served->cleaner, request->prompt, LM_CLEAN_KEEP_END);
+	if (!gpt_sampling_prepare(&stream->call, stream->served, &error))
+		gpt_bridge_raise(&error);
 	MemoryContextSwitchTo(caller);
 	MemoryContextRegisterResetCallback(stream->held, &stream->release);
 	stream->engine = gpt_bridge_generation();

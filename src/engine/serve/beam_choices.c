@@ -8,6 +8,7 @@
 #include "engine/ops.h"
 #include "serve/beams.h"
 #include "serve/mask.h"
+#include "serve/sampling.h"
 
 static bool fail_numeric(const LmDraw *wanted, LmError *error);
 static void keep(LmBeamChoice *heap, int *n, int most, LmBeamChoice choice);
@@ -15,7 +16,6 @@ static bool is_before(LmBeamChoice a, LmBeamChoice b);
 static void sift_down(LmBeamChoice *heap, int n, int i);
 static void sort(LmBeamChoice *heap, int n);
 static double boundary_mass(const LmDraw *wanted, int boundary);
-static float candidate_logit(const LmDraw *wanted, int candidate);
 
 bool
 lm_beam_choices(LmBeamChoice *choices, int *n, int most, float *logits, const LmDraw *wanted,
@@ -27,8 +27,8 @@ lm_beam_choices(LmBeamChoice *choices, int *n, int most, float *logits, const Lm
 	float least = -INFINITY;
 
 	*n = 0;
-	if (wanted->sampling->repetition_penalty != 1)
-		are_finite &= lm_penalise(logits, wanted);
+	if (lm_sampling_adjusts(wanted->sampling))
+		are_finite &= lm_adjust(logits, wanted);
 	normaliser = lm_log_sum_exp(logits, V);
 	if (lm_mask(logits, &are_finite, wanted) == 0)
 		return true;
@@ -89,7 +89,7 @@ lm_beam_heal(LmBeamChoice *choices, int *n, int most, const LmDraw *wanted, LmEr
 		for (int c = boundary->at; c < boundary->at + lm_healing_count(boundary); c++)
 		{
 			double logprob =
-				(double) logprobs[i] - normaliser + (double) candidate_logit(wanted, c) - mass;
+				(double) logprobs[i] - normaliser + (double) lm_candidate_logit(wanted, c) - mass;
 
 			if (logprob > -INFINITY)
 				keep(choices, n, most,
@@ -109,23 +109,10 @@ boundary_mass(const LmDraw *wanted, int number)
 	double largest = -INFINITY, sum = 0;
 
 	for (int c = boundary->at; c < end; c++)
-		largest = fmax(largest, (double) candidate_logit(wanted, c));
+		largest = fmax(largest, (double) lm_candidate_logit(wanted, c));
 	for (int c = boundary->at; c < end && largest > -INFINITY; c++)
-		sum += exp((double) candidate_logit(wanted, c) - largest);
+		sum += exp((double) lm_candidate_logit(wanted, c) - largest);
 	return largest > -INFINITY ? largest + log(sum) : 0;
-}
-
-static float
-candidate_logit(const LmDraw *wanted, int candidate)
-{
-	const LmHealing *healing = wanted->healing;
-	float logit = healing->logits[candidate];
-	int number;
-
-	if (wanted->sampling->repetition_penalty != 1 &&
-		wanted->seen[lm_healing_token(&number, healing, wanted->session, candidate)])
-		return lm_penalised(logit, wanted->sampling->repetition_penalty);
-	return logit;
 }
 
 /* A heap of the `most` best so far, the last of them at its root. */

@@ -6,43 +6,20 @@
  *
  *   text   | given out last | held back or new |
  */
-#include <math.h>
 #include <string.h>
 
-#include "serve/generation.h"
+#include "serve/generation_private.h"
 #include "serve/reading.h"
+#include "serve/sampling.h"
 #include "serve/speculation.h"
 #include "serve/stops.h"
 
-struct LmGeneration
-{
-	LmSession *session;
-	LmSampling sampling; /* with stops of its own */
-	int32_t *window; /* [context] the tokens that the next one is predicted from */
-	int n_window;
-	int n_prefix; /* of the window */
-	int n_tokens; /* produced */
-	int32_t last; /* the last of them, -1 where the text ended without one */
-	uint8_t *seen; /* [V] occurs in prompt or output */
-	LmUtf8State state; /* at the end of the text */
-	LmHealing healing; /* of a depth until the first token */
-	bool strips; /* the text has no prompt, and loses the space in front of it */
-	bool finished;
-	uint32_t *matched; /* [n_stops] bytes of each that the text ends with */
-	uint32_t **failures; /* [n_stops] of lm_stop_prepare */
-	char *text;
-	size_t size;
-	size_t given;
-	size_t block_size; /* of the memory of all this, which begins here */
-	LmSpeculation *speculation; /* NULL: nothing runs ahead */
-};
-
-static bool check_sampling(const LmSampling *sampling, LmError *error);
 static void lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling,
 					const LmConfig *config);
 static LmGeneration *create_normalized(LmSession *session, const LmSampling *sampling,
 									   LmError *error);
 static LmGeneration *create(LmSession *session, const LmSampling *sampling, LmError *error);
+static bool ban(LmGeneration *generation, const LmSampling *sampling, LmError *error);
 static bool fill_window(LmGeneration *generation, const LmTokens *prompt, size_t n_prefix,
 						bool *truncated, LmError *error);
 static bool plan_healing(LmGeneration *generation, LmError *error);
@@ -81,7 +58,7 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, size_t n_prefix
 	LmGeneration *generation;
 
 	*truncated = false;
-	if (!check_sampling(sampling, error))
+	if (!lm_sampling_check(sampling, &session->config, error))
 		return NULL;
 	lm_session_classify(session);
 	if (lm_tokenizer_spec(session->tokenizer)->normalize_nfc)
@@ -113,29 +90,6 @@ create_normalized(LmSession *session, const LmSampling *sampling, LmError *error
 	return generation;
 }
 
-/* Checks the ranges that lm_generation_create promises; NaN fails each of them. */
-static bool
-check_sampling(const LmSampling *sampling, LmError *error)
-{
-	if (!(sampling->temperature >= 0) || !isfinite(sampling->temperature))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "temperature %g is below 0",
-					   sampling->temperature);
-	if (!(sampling->top_p >= 0 && sampling->top_p <= 1))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "top_p %g is outside 0 .. 1", sampling->top_p);
-	if (!(sampling->min_p >= 0 && sampling->min_p <= 1))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "min_p %g is outside 0 .. 1", sampling->min_p);
-	if (!(sampling->repetition_penalty > 0) || !isfinite(sampling->repetition_penalty))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "repetition_penalty %g is not above 0",
-					   sampling->repetition_penalty);
-	if (sampling->beams < 0 || sampling->beams > LM_MAX_BEAMS)
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "%d beams are not within 1 .. %d",
-					   sampling->beams, LM_MAX_BEAMS);
-	if (!(sampling->length_penalty >= 0) || !isfinite(sampling->length_penalty))
-		return lm_fail(error, LM_ERR_ARGUMENT, -1, "length_penalty %g is below 0",
-					   sampling->length_penalty);
-	return true;
-}
-
 static void
 lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling,
 		const LmConfig *config)
@@ -143,11 +97,17 @@ lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling,
 	lm_arena_take(arena, 1, sizeof *generation);
 	generation->window = lm_arena_take(arena, (size_t) config->context, sizeof(int32_t));
 	generation->seen = lm_arena_take(arena, (size_t) config->vocabulary, 1);
+	generation->counts = NULL;
+	if (lm_sampling_counts(sampling))
+		generation->counts = lm_arena_take(arena, (size_t) config->vocabulary, sizeof(uint32_t));
 	/* Held back: less than a stop string and less than a character; then comes one token. */
 	generation->text = lm_arena_take(arena, longest_stop(sampling) + 4 + LM_MAX_TOKEN_SIZE, 1);
 	generation->sampling.stops = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(LmBytes));
 	generation->matched = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(uint32_t));
 	generation->failures = lm_arena_take(arena, (size_t) sampling->n_stops, sizeof(uint32_t *));
+	generation->banned_matched =
+		lm_arena_take(arena, (size_t) sampling->n_banned, sizeof(uint32_t));
+	generation->sampling.biases = lm_arena_take(arena, (size_t) sampling->n_biases, sizeof(LmBias));
 }
 
 /* Allocates a generation with copies of the stop strings in one block, sized by a first pass. */
@@ -175,6 +135,14 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 	generation->block_size = arena.used;
 	arena.used = 0;
 	lay_out(generation, &arena, sampling, &session->config);
+	if (sampling->n_biases > 0)
+		memcpy((LmBias *) generation->sampling.biases, sampling->biases,
+			   (size_t) sampling->n_biases * sizeof(LmBias));
+	if (sampling->n_banned > 0 && !ban(generation, sampling, error))
+	{
+		lm_generation_free(generation);
+		return NULL;
+	}
 	for (int i = 0; i < sampling->n_stops; i++)
 	{
 		LmBytes *stop = (LmBytes *) &generation->sampling.stops[i];
@@ -191,6 +159,16 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 		}
 	}
 	return generation;
+}
+
+/* The caller's list is not needed again. */
+static bool
+ban(LmGeneration *generation, const LmSampling *sampling, LmError *error)
+{
+	generation->sampling.banned = NULL;
+	generation->banned =
+		lm_banned_create(generation->session, sampling->banned, sampling->n_banned, error);
+	return generation->banned != NULL;
 }
 
 /*
@@ -320,7 +298,8 @@ lm_generation_depth(const LmGeneration *generation)
 void
 lm_generation_observe(LmGeneration *generation, int number, const float *logits)
 {
-	lm_healing_observe(&generation->healing, number, generation->session, logits);
+	lm_healing_observe(&generation->healing, number, generation->session, generation->banned,
+					   logits);
 }
 
 bool
@@ -335,8 +314,14 @@ lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *can
 LmDraw
 lm_generation_circumstances(const LmGeneration *generation)
 {
-	LmDraw wanted = {generation->session, &generation->sampling, generation->seen,
-					 generation->state, generation->n_tokens};
+	LmDraw wanted = {.session = generation->session,
+					 .sampling = &generation->sampling,
+					 .seen = generation->seen,
+					 .counts = generation->counts,
+					 .banned = generation->banned,
+					 .matched = generation->banned_matched,
+					 .state = generation->state,
+					 .position = generation->n_tokens};
 
 	if (generation->healing.depth > 0)
 		wanted.healing = &generation->healing;
@@ -378,6 +363,8 @@ take_token(LmGeneration *generation, int32_t id, size_t n_given)
 	generation->n_tokens++;
 	generation->last = id;
 	generation->seen[id] = 1;
+	if (generation->counts)
+		generation->counts[id]++;
 	append_to_window(generation, id);
 	bytes = lm_tokenizer_bytes(session->tokenizer, id);
 	if (generation->strips && bytes.size > 0 && bytes.data[0] == ' ')
@@ -423,6 +410,8 @@ static void
 append_text(LmGeneration *generation, LmBytes bytes)
 {
 	lm_utf8_steps(&generation->state, bytes.data, bytes.size);
+	if (generation->banned)
+		lm_banned_follow(generation->banned_matched, generation->banned, bytes);
 	for (size_t i = 0; i < bytes.size && !generation->finished; i++)
 	{
 		size_t stop;
@@ -526,64 +515,6 @@ lm_generation_size(const LmConfig *config)
 		   LM_MAX_TOKEN_SIZE + 1024;
 }
 
-/* The place in a twin's block of an address in the block of `from`. */
-static void *
-place_in(const LmGeneration *twin, const LmGeneration *from, const void *address)
-{
-	return (char *) twin + ((const char *) address - (const char *) from);
-}
-
-LmGeneration *
-lm_generation_twin(const LmGeneration *from, LmError *error)
-{
-	const LmHost *host = lm_engine_host(from->session->engine);
-	LmGeneration *twin = lm_allocate(host, from->block_size);
-
-	if (!twin)
-	{
-		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for generating text");
-		return NULL;
-	}
-	memcpy(twin, from, from->block_size);
-	twin->healing.logits = NULL;
-	twin->speculation = NULL;
-	twin->window = place_in(twin, from, from->window);
-	twin->seen = place_in(twin, from, from->seen);
-	twin->text = place_in(twin, from, from->text);
-	twin->matched = place_in(twin, from, from->matched);
-	twin->failures = place_in(twin, from, from->failures);
-	twin->sampling.stops = place_in(twin, from, from->sampling.stops);
-	for (int i = 0; i < from->sampling.n_stops; i++)
-	{
-		LmBytes *stop = (LmBytes *) &twin->sampling.stops[i];
-
-		stop->data = place_in(twin, from, from->sampling.stops[i].data);
-		twin->failures[i] = place_in(twin, from, from->failures[i]);
-	}
-	return twin;
-}
-
-void
-lm_generation_copy(LmGeneration *to, const LmGeneration *from)
-{
-	to->n_window = from->n_window;
-	to->n_prefix = from->n_prefix;
-	to->n_tokens = from->n_tokens;
-	to->last = from->last;
-	to->state = from->state;
-	to->healing.depth = from->healing.depth;
-	to->strips = from->strips;
-	to->finished = from->finished;
-	to->size = from->size;
-	to->given = from->given;
-	memcpy(to->window, from->window, (size_t) from->n_window * sizeof *to->window);
-	if (from->sampling.repetition_penalty != 1)
-		memcpy(to->seen, from->seen, (size_t) from->session->config.vocabulary);
-	if (from->sampling.n_stops > 0)
-		memcpy(to->matched, from->matched, (size_t) from->sampling.n_stops * sizeof *to->matched);
-	memcpy(to->text, from->text, from->size);
-}
-
 void
 lm_generation_free(LmGeneration *generation)
 {
@@ -594,5 +525,7 @@ lm_generation_free(LmGeneration *generation)
 	host = lm_engine_host(generation->session->engine);
 	lm_speculation_free(generation->speculation, host);
 	lm_free(host, generation->healing.logits);
+	if (!generation->is_twin)
+		lm_banned_free(generation->banned, host);
 	lm_free(host, generation);
 }

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "engine/ops.h"
-#include "serve/session.h"
+#include "serve/banned.h"
 
-static bool may_stand(const LmSession *session, int32_t id, size_t n_given);
+static bool may_stand(const LmSession *session, const LmBanned *banned, int32_t id, size_t n_given);
 
 void
 lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids, size_t n,
@@ -43,7 +43,8 @@ lm_healing_plan(LmHealing *healing, const LmSession *session, const int32_t *ids
 }
 
 void
-lm_healing_observe(LmHealing *healing, int number, const LmSession *session, const float *logits)
+lm_healing_observe(LmHealing *healing, int number, const LmSession *session, const LmBanned *banned,
+				   const float *logits)
 {
 	LmBoundary *boundary = &healing->boundaries[number];
 	double normaliser = lm_log_sum_exp(logits, session->config.vocabulary), mass = 0;
@@ -52,11 +53,12 @@ lm_healing_observe(LmHealing *healing, int number, const LmSession *session, con
 	for (int32_t place = boundary->longer.first; place < boundary->longer.end; place++)
 	{
 		int32_t id = lm_tokenizer_ordered(session->tokenizer, place);
-		bool may = may_stand(session, id, boundary->size);
+		bool may = may_stand(session, banned, id, boundary->size);
 
 		*candidates++ = may ? logits[id] : -INFINITY;
 		mass += may ? exp((double) logits[id] - normaliser) : 0;
 	}
+	boundary->normaliser = normaliser;
 	boundary->logprob = (double) logits[boundary->dropped] - normaliser;
 	boundary->logmass = log(mass);
 }
@@ -66,14 +68,17 @@ lm_healing_observe(LmHealing *healing, int number, const LmSession *session, con
  * bytes must be whole characters from there, because the prompt ends with one.
  */
 static bool
-may_stand(const LmSession *session, int32_t id, size_t n_given)
+may_stand(const LmSession *session, const LmBanned *banned, int32_t id, size_t n_given)
 {
 	LmTokenClass class = (LmTokenClass) session->classes[id];
 	LmBytes bytes = lm_tokenizer_bytes(session->tokenizer, id);
 	LmUtf8State state = {0};
 
-	return (class == LM_TOKEN_BEGINS || class == LM_TOKEN_CONTINUES) &&
-		   lm_utf8_steps(&state, bytes.data + n_given, bytes.size - n_given);
+	if (class != LM_TOKEN_BEGINS && class != LM_TOKEN_CONTINUES)
+		return false;
+	bytes = (LmBytes){bytes.data + n_given, bytes.size - n_given};
+	return lm_utf8_steps(&state, bytes.data, bytes.size) &&
+		   !(banned && lm_banned_contains(banned, bytes));
 }
 
 void

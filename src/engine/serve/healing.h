@@ -31,6 +31,7 @@
 
 /* serve/session.h includes this file. */
 struct LmSession;
+struct LmBanned;
 
 /* One way to go on: the prompt without its last tokens, and the tokens that may follow. */
 typedef struct LmBoundary
@@ -41,6 +42,7 @@ typedef struct LmBoundary
 	size_t size; /* bytes that the prompt has after it */
 	double logprob; /* of the dropped token there ... */
 	double logmass; /* ... and of the tokens that may stand there, together */
+	double normaliser; /* of the row of logits */
 } LmBoundary;
 
 /* The boundaries of one prompt. The generation owns it. */
@@ -60,11 +62,11 @@ void lm_healing_plan(LmHealing *healing, const struct LmSession *session, const 
 
 /*
  * Copies the candidates' logits of a boundary (1 to depth) from its row of logits [V], with minus
- * infinity where the text could not go on with the rest of a candidate's bytes. Threads may do
- * several boundaries at once.
+ * infinity where the text could not go on with the rest of a candidate's bytes, or these have a
+ * banned text in them (NULL: none is banned). Threads may do several boundaries at once.
  */
 void lm_healing_observe(LmHealing *healing, int boundary, const struct LmSession *session,
-						const float *logits);
+						const struct LmBanned *banned, const float *logits);
 
 /*
  * logprobs [depth + 1] gets the log probabilities of the boundaries, up to a constant that they

@@ -2,11 +2,12 @@
  * src/engine/serve/mask.c
  *
  * From a row of logits to the row from which a token may be taken: tokens that may not follow get
- * minus infinity, tokens that the text has already become less likely.
+ * minus infinity.
  */
 #include <float.h>
 #include <math.h>
 
+#include "serve/banned.h"
 #include "serve/mask.h"
 
 #define BLOCK 256 /* tokens that are masked together */
@@ -20,9 +21,10 @@ static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state
 int
 lm_mask(float *logits, bool *are_finite, const LmDraw *wanted)
 {
-	if (wanted->state.left == 0)
-		return mask_beginnings(logits, are_finite, wanted->session);
-	return mask_continuations(logits, are_finite, wanted);
+	int n = wanted->state.left == 0 ? mask_beginnings(logits, are_finite, wanted->session)
+									: mask_continuations(logits, are_finite, wanted);
+
+	return wanted->banned ? n - lm_banned_mask(logits, wanted->banned, wanted->matched) : n;
 }
 
 static int
@@ -83,19 +85,4 @@ may_continue(const LmSession *session, int32_t id, LmUtf8State state)
 		return class == LM_TOKEN_ENDS;
 	bytes = lm_tokenizer_bytes(session->tokenizer, id);
 	return lm_utf8_steps(&state, bytes.data, bytes.size);
-}
-
-bool
-lm_penalise(float *logits, const LmDraw *wanted)
-{
-	double penalty = wanted->sampling->repetition_penalty;
-	bool are_finite = true;
-
-	for (int id = 0; id < wanted->session->config.vocabulary; id++)
-		if (wanted->seen[id] && logits[id] > -INFINITY)
-		{
-			logits[id] = lm_penalised(logits[id], penalty);
-			are_finite &= isfinite(logits[id]) != 0;
-		}
-	return are_finite;
 }

@@ -1,9 +1,9 @@
 /*
  * src/engine/serve/sample.c
  *
- * From a row of logits to a token: mask -> repetition penalty -> temperature -> top_k -> top_p ->
- * min_p -> draw. For a prompt that is healed, the boundary is drawn first, in the
- * same way but without the penalty.
+ * From a row of logits to a token: penalties and biases -> mask -> temperature -> top_k -> top_p ->
+ * min_p -> draw. For a prompt that is healed, the boundary is drawn first, in the same way but
+ * without penalties and biases.
  *
  * Candidates are ordered by logit, lower ids first among equals. They are ordered only as far as
  * top_k and top_p ask: a heap gives the largest ones in turn.
@@ -14,6 +14,7 @@
 #include "engine/random.h"
 #include "kernels/simd.h"
 #include "serve/mask.h"
+#include "serve/sampling.h"
 
 #define BLOCK 256 /* candidates that are weighed together */
 #define SUMS 8 /* of a block, which are added in parallel */
@@ -62,10 +63,11 @@ lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wan
 		return false;
 	if (boundary > 0)
 		return sample_after(id, candidates, logits, wanted, boundary, error);
+	/* The order of these two makes no difference but for logits that nobody may see. */
 	if (lm_mask(logits, &are_finite, wanted) == 0)
 		return true;
-	if (wanted->sampling->repetition_penalty != 1)
-		are_finite &= lm_penalise(logits, wanted);
+	if (lm_sampling_adjusts(wanted->sampling))
+		are_finite &= lm_adjust(logits, wanted);
 	if (!are_finite)
 		return fail_numeric(wanted, error);
 	*id = choose(candidates, logits, wanted->session->config.vocabulary, wanted, 0);
@@ -122,15 +124,11 @@ sample_after(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wan
 			 LmError *error)
 {
 	const LmHealing *healing = wanted->healing;
-	int at = healing->boundaries[boundary].at, n = lm_healing_count(&healing->boundaries[boundary]),
-		number;
+	int at = healing->boundaries[boundary].at, n = lm_healing_count(&healing->boundaries[boundary]);
 
 	for (int c = 0; c < n; c++)
 	{
-		row[c] = healing->logits[at + c];
-		if (wanted->sampling->repetition_penalty != 1 &&
-			wanted->seen[lm_healing_token(&number, healing, wanted->session, at + c)])
-			row[c] = lm_penalised(row[c], wanted->sampling->repetition_penalty);
+		row[c] = lm_candidate_logit(wanted, at + c);
 		if (!(row[c] < INFINITY))
 			return fail_numeric(wanted, error);
 	}

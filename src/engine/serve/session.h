@@ -62,12 +62,22 @@ lm_session_has_prefixes(const LmSession *session)
  */
 void lm_session_classify(LmSession *session);
 
+/* Whether a generation counts the tokens of its output. */
+static inline bool
+lm_sampling_counts(const LmSampling *sampling)
+{
+	return sampling->presence_penalty != 0 || sampling->frequency_penalty != 0;
+}
+
 /* The circumstances of a draw. */
 typedef struct LmDraw
 {
 	const LmSession *session;
 	const LmSampling *sampling;
 	const uint8_t *seen; /* [V] occurs in prompt or output */
+	const uint32_t *counts; /* [V] how often the output has it; NULL: no penalty asks */
+	const struct LmBanned *banned; /* NULL: none */
+	const uint32_t *matched; /* of lm_banned_follow */
 	LmUtf8State state; /* where the text stands inside a character */
 	int position; /* of the token in the output */
 	/* all observed; NULL: the prompt is as good as any, or has been continued */

@@ -1,40 +1,52 @@
 /*
  * src/engine/serve/stops.c
  *
- * Stop strings in the form in which the model writes text. A tokenizer that normalises has shown
- * the model normalised text only, so a stop string in another form would never match.
+ * Stop strings and banned texts in the form in which the model writes text. A tokenizer that
+ * normalises has shown the model normalised text only, so a text in another form would never match.
  */
 #include <string.h>
 
 #include "serve/stops.h"
 #include "text/utf8.h"
 
+static bool normalise(const LmBytes **normal, int *n_normal, const LmBytes *texts, int n,
+					  const LmHost *host, LmError *error);
+static void release(const LmBytes **normal, int *n, const LmHost *host);
+
 bool
 lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampling *sampling,
 				LmError *error)
 {
 	const LmHost *host = lm_engine_host(session->engine);
-	LmBytes *stops;
 
 	*normal = *sampling;
-	normal->n_stops = 0;
-	normal->stops = NULL;
-	if (sampling->n_stops == 0)
+	normal->n_stops = normal->n_banned = 0;
+	normal->stops = normal->banned = NULL;
+	if (normalise(&normal->stops, &normal->n_stops, sampling->stops, sampling->n_stops, host,
+				  error) &&
+		normalise(&normal->banned, &normal->n_banned, sampling->banned, sampling->n_banned, host,
+				  error))
 		return true;
-	stops = lm_allocate(host, (size_t) sampling->n_stops * sizeof *stops);
-	if (!stops)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for %d stop strings",
-					   sampling->n_stops);
-	normal->stops = stops;
-	for (; normal->n_stops < sampling->n_stops; normal->n_stops++)
-	{
-		if (!lm_normalize_nfc(host, &stops[normal->n_stops], sampling->stops[normal->n_stops],
-							  error))
-		{
-			lm_stops_free(normal, session);
+	lm_stops_free(normal, session);
+	return false;
+}
+
+/* *n_normal of the texts are there when it fails. */
+static bool
+normalise(const LmBytes **normal, int *n_normal, const LmBytes *texts, int n, const LmHost *host,
+		  LmError *error)
+{
+	LmBytes *copies;
+
+	if (n == 0)
+		return true;
+	copies = lm_allocate(host, (size_t) n * sizeof *copies);
+	if (!copies)
+		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for %d texts", n);
+	*normal = copies;
+	for (; *n_normal < n; ++*n_normal)
+		if (!lm_normalize_nfc(host, &copies[*n_normal], texts[*n_normal], error))
 			return false;
-		}
-	}
 	return true;
 }
 
@@ -43,11 +55,18 @@ lm_stops_free(LmSampling *normal, const LmSession *session)
 {
 	const LmHost *host = lm_engine_host(session->engine);
 
-	for (int i = 0; i < normal->n_stops; i++)
-		lm_normal_free(host, normal->stops[i]);
-	lm_free(host, (LmBytes *) normal->stops);
-	normal->n_stops = 0;
-	normal->stops = NULL;
+	release(&normal->stops, &normal->n_stops, host);
+	release(&normal->banned, &normal->n_banned, host);
+}
+
+static void
+release(const LmBytes **normal, int *n, const LmHost *host)
+{
+	for (int i = 0; i < *n; i++)
+		lm_normal_free(host, (*normal)[i]);
+	lm_free(host, (LmBytes *) *normal);
+	*n = 0;
+	*normal = NULL;
 }
 
 /*

@@ -9,8 +9,8 @@
 #include "serve/session.h"
 
 /*
- * A copy of sampling whose stops are in NFC, to be released by lm_stops_free. Errors as
- * lm_normalize_nfc.
+ * A copy of sampling whose stops and banned texts are in NFC, to be released by lm_stops_free.
+ * Errors as lm_normalize_nfc.
  */
 bool lm_stops_create(LmSampling *normal, const LmSession *session, const LmSampling *sampling,
 					 LmError *error);

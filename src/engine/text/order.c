@@ -95,9 +95,15 @@ sift_down(const LmTokenizer *tokenizer, int32_t *heap, int32_t n, int32_t i)
 }
 
 LmTokenRange
+lm_tokenizer_beginning(const LmTokenizer *tokenizer, LmBytes beginning)
+{
+	return (LmTokenRange){bisect(tokenizer, beginning, false), bisect(tokenizer, beginning, true)};
+}
+
+LmTokenRange
 lm_tokenizer_longer(const LmTokenizer *tokenizer, LmBytes beginning)
 {
-	LmTokenRange range = {bisect(tokenizer, beginning, false), bisect(tokenizer, beginning, true)};
+	LmTokenRange range = lm_tokenizer_beginning(tokenizer, beginning);
 
 	/* The shortest come first. */
 	while (range.first < range.end &&
