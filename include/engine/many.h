@@ -62,10 +62,31 @@ typedef struct LmTokenScore
 	int32_t expected; /* the token of rank 1 */
 } LmTokenScore;
 
+/* What went through an LmMany since _create; or of one request since _start. */
+typedef struct LmManyCounts
+{
+	int64_t tokens; /* that the model computed; a shared beginning is no request's */
+	int64_t begun; /* generations that have their first token; of a beam search: its result */
+	/*
+	 * texts that found keys and values of their beginning, more than those of the token in front,
+	 * and those that did not
+	 */
+	int64_t hits;
+	int64_t misses;
+	int64_t reused; /* tokens of these beginnings, which the model did not compute again */
+	int64_t proposed; /* tokens, in speculative decoding ... */
+	int64_t accepted; /* ... which the text got */
+} LmManyCounts;
+
 /* One text and the result that is wanted. Texts and stops must live until it is done. */
 typedef struct LmRequest
 {
 	LmTask task;
+	/*
+	 * NULL, the session of the LmMany; or another one, whose model is over the same image, with
+	 * another adapter or none. Requests of different adapters go through the model together.
+	 */
+	LmSession *session;
 	/*
 	 * GENERATE: the text to continue; SCORE: context, not scored, data NULL: the text has no
 	 * prompt; EMBED, CLASSIFY: empty. The session's template writes it (lm_session_set_prompt).
@@ -113,6 +134,7 @@ typedef struct LmRequest
 	 */
 	LmBytes output;
 	bool truncated; /* GENERATE */
+	LmManyCounts counts; /* of this request alone */
 } LmRequest;
 
 /* The texts in the model and the requests that wait. */
@@ -134,22 +156,28 @@ bool lm_beams_request_memory(size_t *bytes, const LmConfig *config, const LmSamp
 
 /*
  * All texts in the model share n_pages of LM_PAGE positions; a text enters when the pages are free
- * that it can need at most. The session must outlive it and may be used between steps. Errors of
+ * that it can need at most. The session, and those of requests, must outlive it and may be used
+ * between steps. Errors of
  * lm_many_memory, LM_ERR_MEMORY.
  */
 LmMany *lm_many_create(LmSession *session, int n_sequences, int n_pages, LmError *error);
 void lm_many_free(LmMany *many);
 
 /*
- * The LmMany of a session itself, which serves one text at a time and is freed with the session. It
- * computes the next text only from where that differs from the last one.
+ * The LmMany of a session itself, which serves one text at a time and is freed with the session, or
+ * by _drop. It computes the next text only from where that differs from the last one. The first
+ * call makes it: NULL with LM_ERR_LIMIT or LM_ERR_MEMORY. _memory: bytes that it takes, the memory
+ * of generating and scoring one text but for its tokens (LmTokens); LM_ERR_LIMIT, LM_ERR_ARGUMENT.
  */
-LmMany *lm_session_many(LmSession *session);
+LmMany *lm_session_many(LmSession *session, LmError *error);
+bool lm_session_has_many(const LmSession *session);
+void lm_session_drop_many(LmSession *session);
+bool lm_session_many_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError *error);
 
 /*
  * Begins with n requests, which must live until the last of them is done; an earlier run is
- * dropped. Either all want logits (SCORE, GENERATE) or all want outputs (EMBED, CLASSIFY), else
- * LM_ERR_ARGUMENT. LM_ERR_MEMORY.
+ * dropped. Either all want logits (SCORE, GENERATE) or all want outputs (EMBED, CLASSIFY), and all
+ * sessions have one image, else LM_ERR_ARGUMENT. LM_ERR_MEMORY.
  */
 bool lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error);
 
@@ -165,22 +193,7 @@ bool lm_many_step(LmMany *many, bool *done, LmError *error);
  */
 void lm_many_forget(LmMany *many);
 
-/* What went through an LmMany since _create. */
-typedef struct LmManyCounts
-{
-	int64_t tokens; /* that the model computed */
-	int64_t begun; /* generations that have their first token; of a beam search: its result */
-	/*
-	 * texts that found keys and values of their beginning, more than those of the token in front,
-	 * and those that did not
-	 */
-	int64_t hits;
-	int64_t misses;
-	int64_t reused; /* tokens of these beginnings, which the model did not compute again */
-	int64_t proposed; /* tokens, in speculative decoding ... */
-	int64_t accepted; /* ... which the text got */
-} LmManyCounts;
-
+/* Since _create. */
 const LmManyCounts *lm_many_counts(const LmMany *many);
 
 #endif /* LM_MANY_H */

@@ -119,6 +119,11 @@ typedef struct LmSequence
 	 * for it. Inputs of the prefix must come in one call.
 	 */
 	int prefix;
+	/*
+	 * Whose adapter its rows have, set before the first input: NULL, the model of the call, or one
+	 * over the same image, with another adapter or none.
+	 */
+	const LmModel *model;
 	int n_positions;
 	int n_pages;
 	int *pages; /* [ceil(context / LM_PAGE)], owned by the sequence */
@@ -151,10 +156,11 @@ typedef struct LmInput
 
 /*
  * Runs n inputs and writes logits [wanted rows, vocabulary] in input order. The bits of a row
- * depend on its own tokens alone: not on the other sequences, on how a prompt is cut into calls, or
- * on threads. workspace has at least lm_infer_workspace(model, n, n_wanted, threads) bytes, aligned
- * to 64. LM_ERR_ARGUMENT for a token or a position out of range, a prefix in parts, or a wanted row
- * of an encoder, LM_ERR_LIMIT when pages run out, LM_ERR_STOPPED.
+ * depend on its own tokens and adapter alone: not on the other sequences, on how a prompt is cut
+ * into calls, or on threads. workspace has at least lm_infer_workspace(model, n, n_wanted, threads)
+ * bytes, aligned to 64. LM_ERR_ARGUMENT for a token or a position out of range, an adapter of
+ * another base, a prefix in parts, or a wanted row of an encoder, LM_ERR_LIMIT when pages run out,
+ * LM_ERR_STOPPED.
  */
 bool lm_infer(float *logits, LmEngine *engine, const LmModel *model, LmPages *pages,
 			  LmSequence *sequences, int n_sequences, const LmInput *inputs, int n, void *workspace,

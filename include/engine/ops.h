@@ -241,6 +241,39 @@ void lm_lora_backward(LmEngine *engine, float *dx, float *da, float *db, const f
 /* w [n_out, n_in] += scale B A: the layer with the adapter folded in. The scratch is not used. */
 void lm_lora_merge(LmEngine *engine, float *w, const LmLora *lora);
 
+/*
+ * The same in inference, where rows have adapters of their own: A and B' are packed in blocks of
+ * LM_LORA_BLOCK columns, [block][rank][LM_LORA_BLOCK], zero beyond n columns.
+ */
+#define LM_LORA_BLOCK 16
+/* Floats of a packed matrix [rank, n]; a multiple of LM_LORA_BLOCK. */
+size_t lm_lora_packed(int rank, int n);
+/* Packs A [rank, n], or scale B' of B [n, rank]. */
+void lm_lora_pack_a(float *packed, const float *a, int rank, int n);
+void lm_lora_pack_b(float *packed, const float *b, int rank, int n, float scale);
+/* w [n_in], a row of the layer's matrix, += that row of scale B A, of packed matrices. */
+void lm_lora_add_weights(float *w, const float *a, const float *b, int rank, int row, int n_in);
+
+/* Some rows of y [.., n_out] and x [.., n_in], and their adapter. */
+typedef struct LmLoraRows
+{
+	float *y;
+	const float *x;
+	const int *rows; /* [n_rows] their numbers */
+	int n_rows;
+	int n_in;
+	int n_out;
+	int rank;
+	const float *a; /* packed */
+	const float *b; /* scale B', packed */
+} LmLoraRows;
+
+/*
+ * y += scale x A' B' for each of n groups of rows, all of them of one y. The bits of a row depend
+ * on its own x and adapter alone.
+ */
+void lm_lora_infer(LmEngine *engine, const LmLoraRows *groups, int n_groups);
+
 /* A residual connection: sum = x + mask branch. sum may be x. */
 typedef struct LmResidual
 {

@@ -12,15 +12,17 @@
 #include "engine/prompt.h"
 #include "engine/tokenizer.h"
 
-/* A model with its tokenizer, and room for one text at a time that is reused from call to call. */
+/*
+ * A model with its tokenizer and, from the first text on, room for one text at a time that is
+ * reused from call to call (lm_session_many of engine/many.h).
+ */
 typedef struct LmSession LmSession;
 
 /*
- * Bytes that lm_session_create allocates: the memory of generating and scoring, but for the tokens
- * of the text itself (LmTokens). The caller checks it against its limit. LM_ERR_LIMIT,
+ * Bytes that lm_session_create allocates. The caller checks them against its limit.
  * LM_ERR_ARGUMENT.
  */
-bool lm_session_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError *error);
+bool lm_session_memory(size_t *bytes, const LmConfig *config, LmError *error);
 /*
  * Engine, model and tokenizer must outlive the session. NULL with LM_ERR_ARGUMENT when the
  * tokenizer has more tokens than the model, LM_ERR_LIMIT or LM_ERR_MEMORY.
@@ -47,7 +49,7 @@ void lm_session_set_prompt(LmSession *session, const LmPromptTemplate *written);
 void lm_session_set_prompted(LmSession *session, bool prompted);
 /*
  * Memory of the session, *size bytes, whose contents matter only while a generation is under way:
- * between calls the caller may give its pages back to the system.
+ * between calls the caller may give its pages back to the system. NULL and 0 where it has none.
  */
 void *lm_session_scratch(const LmSession *session, size_t *size);
 
@@ -97,7 +99,8 @@ typedef struct LmSampling
 	int beams;
 	/*
 	 * Speculative decoding (src/engine/serve/speculation.h), which changes no text: a session of a
-	 * smaller model with the same tokenizer proposes tokens, which must outlive the generation; or
+	 * smaller model with the same tokenizer proposes tokens, which must outlive the generation and
+	 * has its room for one text (lm_session_many); or
 	 * with `lookup` they are what followed the last tokens before. A search has no use for it.
 	 */
 	LmSession *draft;

@@ -44,6 +44,8 @@ static void *build_adapter(size_t size, const GptVersion *version, const GptCach
 static void *allocate(MemoryContext context, size_t size, const GptVersion *version);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 static void open_session(GptCachedModel *entry);
+static LmMany *alone_of(GptCachedModel *entry, uint64 held);
+static size_t alone_memory(const GptCachedModel *entry);
 static int widest_of(const LmRequest *requests, int n);
 static void plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry,
 					  const LmRequest *requests, int n, uint64 held);
@@ -132,6 +134,7 @@ gpt_cached_use_of(GptCachedModel *entry, const GptStatsKey *stats, const char *r
 	use->end.arg = use;
 	entry->is_used = true;
 	entry->n_pins++;
+	gpt_cached_root(entry)->n_family_pins++;
 	MemoryContextRegisterResetCallback(context, &use->end);
 	return &use->served;
 }
@@ -184,12 +187,13 @@ static void
 end_use(void *arg)
 {
 	GptCachedModel *entry = ((Use *) arg)->entry;
+	GptCachedModel *root = gpt_cached_root(entry);
+	LmError error;
 
-	if (--entry->n_pins > 0)
-		return;
-	gpt_cached_drop_many(entry);
-	if (gpt_cached_has_session(entry))
-		lm_many_forget(lm_session_many(entry->session));
+	if (--root->n_family_pins == 0)
+		gpt_cached_drop_many(root);
+	if (--entry->n_pins == 0 && gpt_cached_alone_size(entry) > 0)
+		lm_many_forget(lm_session_many(entry->session, &error));
 }
 
 GptCachedModel *
@@ -210,39 +214,78 @@ gpt_cache_session(const GptServed *served)
 LmMany *
 gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64 held)
 {
-	LmMany *alone = lm_session_many(gpt_cache_session(served));
 	GptCachedModel *entry = ((const Use *) served)->entry;
+	GptCachedModel *root = gpt_cached_root(entry);
 	int n_sequences;
 	int n_pages;
 	LmError error;
 
-	if (held > 0)
-		gpt_bridge_check_memory(gpt_cached_needed_size(entry) + held);
+	open_session(entry);
 	if (widest_of(requests, n) * n <= 1)
-		return alone;
+		return alone_of(entry, held);
+	open_session(root);
 	plan_many(&n_sequences, &n_pages, entry, requests, n, held);
 	if (n_sequences == 1)
-		return alone;
-	if (entry->many != NULL && entry->many_sequences >= n_sequences &&
-		entry->many_pages >= n_pages &&
-		held + gpt_cached_needed_size(entry) + gpt_cached_many_size(entry) <=
+		return alone_of(entry, held);
+	if (root->many != NULL && root->many_sequences >= n_sequences && root->many_pages >= n_pages &&
+		held + gpt_cached_needed_size(entry) + gpt_cached_many_size(root) <=
 			(uint64) gpt_settings_max_memory())
-		return entry->many;
-	gpt_cached_drop_many(entry);
+		return root->many;
+	gpt_cached_drop_many(root);
 	gpt_cached_make_room(held + many_memory(entry, n_sequences, n_pages), entry);
-	entry->many = lm_many_create(entry->session, n_sequences, n_pages, &error);
-	if (entry->many == NULL)
+	root->many = lm_many_create(root->session, n_sequences, n_pages, &error);
+	if (root->many == NULL)
 		gpt_bridge_raise(&error);
-	entry->many_size = many_memory(entry, n_sequences, n_pages);
-	entry->many_sequences = n_sequences;
-	entry->many_pages = n_pages;
-	return entry->many;
+	root->many_size = many_memory(entry, n_sequences, n_pages);
+	root->many_sequences = n_sequences;
+	root->many_pages = n_pages;
+	return root->many;
+}
+
+static size_t
+alone_memory(const GptCachedModel *entry)
+{
+	LmError error;
+	size_t size;
+
+	if (!lm_session_many_memory(&size, &entry->config,
+								lm_engine_threads(gpt_bridge_engine(gpt_threads)), &error))
+		gpt_bridge_raise(&error);
+	return size;
+}
+
+/* The LmMany of the model's own session; the first use makes it. */
+static LmMany *
+alone_of(GptCachedModel *entry, uint64 held)
+{
+	LmError error;
+	LmMany *alone;
+	size_t size;
+
+	if (gpt_cached_alone_size(entry) > 0)
+	{
+		if (held > 0)
+			gpt_bridge_check_memory(gpt_cached_needed_size(entry) + held);
+		return lm_session_many(entry->session, &error);
+	}
+	size = alone_memory(entry);
+	gpt_cached_drop_many(gpt_cached_root(entry));
+	gpt_cached_make_room(held + size, entry);
+	alone = lm_session_many(entry->session, &error);
+	if (alone == NULL)
+		gpt_bridge_raise(&error);
+	entry->alone_size = size;
+	return alone;
 }
 
 void
 gpt_cache_make_room(const GptServed *served, uint64 size)
 {
-	gpt_cached_make_room(size, ((const Use *) served)->entry);
+	GptCachedModel *entry = ((const Use *) served)->entry;
+
+	if (gpt_cached_alone_size(entry) == 0)
+		size += alone_memory(entry);
+	gpt_cached_make_room(size, entry);
 }
 
 /* The most texts that one request has in the model: its beams. */
@@ -582,7 +625,7 @@ open_session(GptCachedModel *entry)
 	entry->session = NULL;
 	entry->many = NULL;
 	entry->session_size = 0;
-	if (!lm_session_memory(&size, &entry->config, lm_engine_threads(engine), &error))
+	if (!lm_session_memory(&size, &entry->config, &error))
 		gpt_bridge_raise(&error);
 	gpt_cached_make_room(size, entry);
 	entry->session = lm_session_create(engine, entry->model, entry->served.tokenizer, &error);

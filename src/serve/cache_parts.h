@@ -51,12 +51,14 @@ typedef struct GptCachedModel
 	void *matrices; /* of an adapter, in the layout of lm_adapter_build */
 	uint64 image_size; /* in the session's own memory */
 	uint64 session_size;
+	uint64 alone_size; /* of the session's own LmMany, if it has one */
 	uint64 generation; /* of the engine that the session belongs to */
-	LmMany *many; /* for several requests; NULL: none */
+	LmMany *many; /* for several requests, of a base for those of its adapters too; NULL: none */
 	uint64 many_size;
 	int many_sequences;
 	int many_pages;
 	int n_pins; /* uses that have not ended */
+	int n_family_pins; /* the same of it and its adapters; of an adapter 0 */
 	bool is_used; /* since the last transaction ended */
 } GptCachedModel;
 
@@ -82,9 +84,18 @@ extern void gpt_cached_drop(GptCachedModel *entry);
 extern void gpt_cached_add(GptCachedModel *entry);
 extern void gpt_cached_use(GptCachedModel *entry);
 
-/* Whether its session belongs to the engine that runs now; _drop_many frees its LmMany. */
+/*
+ * _root: the entry of the base, or the entry itself. _has_session: whether its session belongs to
+ * the engine that runs now. _drop_many frees its LmMany, _drop_alone that of its session.
+ */
+static inline GptCachedModel *
+gpt_cached_root(GptCachedModel *entry)
+{
+	return entry->base != NULL ? entry->base : entry;
+}
 extern bool gpt_cached_has_session(const GptCachedModel *entry);
 extern void gpt_cached_drop_many(GptCachedModel *entry);
+extern void gpt_cached_drop_alone(GptCachedModel *entry);
 
 /*
  * Frees unused entries whose images new sessions would not map: their models were removed or
@@ -93,16 +104,18 @@ extern void gpt_cached_drop_many(GptCachedModel *entry);
 extern void gpt_cached_drop_removed(void);
 
 /*
- * Bytes of `keep` and of the other models that must stay; _many_size: bytes of the LmMany of an
- * entry.
+ * Bytes of `keep`, with the LmMany of its session, and of the other models that must stay;
+ * _many_size and _alone_size: bytes of the LmMany of an entry, and of that of its session.
  */
 extern uint64 gpt_cached_needed_size(const GptCachedModel *keep);
 extern uint64 gpt_cached_many_size(const GptCachedModel *entry);
+extern uint64 gpt_cached_alone_size(const GptCachedModel *entry);
 
 /*
- * Frees the LmMany of other models, then the least recently used models, until size more bytes fit
- * into gpt.max_memory. Models in use, `keep`, and the bases of adapters that stay are not freed; if
- * the rest is too little, an error says how much memory is needed.
+ * Frees the LmMany of other models, then those of their sessions, then the least recently used
+ * models, until size more bytes fit into gpt.max_memory. Models in use, `keep`, and the bases of
+ * adapters that stay are not freed; if the rest is too little, an error says how much memory is
+ * needed.
  */
 extern void gpt_cached_make_room(uint64 size, const GptCachedModel *keep);
 

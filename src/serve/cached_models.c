@@ -94,6 +94,8 @@ gpt_cached_needed_size(const GptCachedModel *keep)
 		if (is_needed(entry, keep))
 			size += entry_size(entry);
 	}
+	if (keep != NULL)
+		size += gpt_cached_alone_size(keep);
 	return size;
 }
 
@@ -115,7 +117,8 @@ give_back_scratch(XactEvent event, void *arg)
 		char *begin, *end;
 		size_t size;
 
-		if (!entry->is_used || !gpt_cached_has_session(entry))
+		if (!entry->is_used || !gpt_cached_has_session(entry) ||
+			!lm_session_has_many(entry->session))
 			continue;
 		entry->is_used = false;
 		begin = lm_session_scratch(entry->session, &size);
@@ -135,9 +138,17 @@ gpt_cached_drop_many(GptCachedModel *entry)
 }
 
 void
+gpt_cached_drop_alone(GptCachedModel *entry)
+{
+	if (gpt_cached_has_session(entry))
+		lm_session_drop_many(entry->session);
+}
+
+void
 gpt_cached_drop(GptCachedModel *entry)
 {
-	gpt_cached_drop_many(entry);
+	/* A beginning that the base's LmMany keeps may be this adapter's. */
+	gpt_cached_drop_many(gpt_cached_root(entry));
 	if (gpt_cached_has_session(entry))
 		lm_session_free(entry->session);
 	dlist_delete(&entry->node);
@@ -178,7 +189,7 @@ gpt_cached_make_room(uint64 size, const GptCachedModel *keep)
 	{
 		const GptCachedModel *entry = dlist_container(GptCachedModel, node, iter.cur);
 
-		total += entry_size(entry) + gpt_cached_many_size(entry);
+		total += entry_size(entry) + gpt_cached_many_size(entry) + gpt_cached_alone_size(entry);
 	}
 	gpt_bridge_check_memory(size + gpt_cached_needed_size(keep));
 	dlist_foreach(iter, &models)
@@ -189,6 +200,16 @@ gpt_cached_make_room(uint64 size, const GptCachedModel *keep)
 		{
 			total -= gpt_cached_many_size(entry);
 			gpt_cached_drop_many(entry);
+		}
+	}
+	dlist_reverse_foreach(iter, &models)
+	{
+		GptCachedModel *entry = dlist_container(GptCachedModel, node, iter.cur);
+
+		if (total > limit && entry != keep)
+		{
+			total -= gpt_cached_alone_size(entry);
+			gpt_cached_drop_alone(entry);
 		}
 	}
 	while (total > limit)
@@ -204,7 +225,7 @@ gpt_cached_make_room(uint64 size, const GptCachedModel *keep)
 		}
 		if (oldest == NULL)
 			return;
-		total -= entry_size(oldest);
+		total -= entry_size(oldest) + gpt_cached_alone_size(oldest);
 		gpt_cached_drop(oldest);
 	}
 }
@@ -213,18 +234,8 @@ gpt_cached_make_room(uint64 size, const GptCachedModel *keep)
 static bool
 is_needed(const GptCachedModel *entry, const GptCachedModel *keep)
 {
-	dlist_iter iter;
-
-	if (entry->n_pins > 0 || entry == keep)
-		return true;
-	dlist_foreach(iter, &models)
-	{
-		const GptCachedModel *adapter = dlist_container(GptCachedModel, node, iter.cur);
-
-		if (adapter->base == entry && (adapter->n_pins > 0 || adapter == keep))
-			return true;
-	}
-	return false;
+	return entry->n_pins > 0 || entry->n_family_pins > 0 || entry == keep ||
+		   (keep != NULL && keep->base == entry);
 }
 
 static uint64
@@ -238,6 +249,13 @@ gpt_cached_many_size(const GptCachedModel *entry)
 {
 	return entry->many != NULL && entry->generation == gpt_bridge_generation() ? entry->many_size
 																			   : 0;
+}
+
+uint64
+gpt_cached_alone_size(const GptCachedModel *entry)
+{
+	return gpt_cached_has_session(entry) && lm_session_has_many(entry->session) ? entry->alone_size
+																				: 0;
 }
 
 /*

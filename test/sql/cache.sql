@@ -10,7 +10,7 @@ CREATE VIEW loaded AS SELECT count(*) AS models FROM pg_backend_memory_contexts 
 SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two;
 SELECT * FROM loaded;
 
--- both do not fit at once: each is loaded again when it is needed
+-- the room that each needs for a text does not fit twice: it goes with the other's use, the models stay
 \c
 SET gpt.max_memory = '1MB';
 SELECT gpt_score('one', 'x') > 0 AS one;

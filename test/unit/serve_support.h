@@ -123,14 +123,28 @@ create_session(LmEngine *engine, const TestModel *test, LmTokenizer *tokenizer)
 
 /* ---- One text at a time -------------------------------------------------- */
 
+static inline LmMany *
+room_of(LmSession *session)
+{
+	LmError error;
+	LmMany *many = lm_session_many(session, &error);
+
+	if (!many)
+	{
+		printf("Bail out! %s\n", error.message);
+		exit(1);
+	}
+	return many;
+}
+
 /* A request alone, in the session's own room; false with its error, or the run's. */
 static inline bool
 answer_alone(LmSession *session, LmRequest *request, LmError *error)
 {
-	LmMany *many = lm_session_many(session);
+	LmMany *many = lm_session_many(session, error);
 	bool done = false;
 
-	if (!lm_many_start(many, request, 1, error))
+	if (!many || !lm_many_start(many, request, 1, error))
 		return false;
 	while (!done)
 		if (!lm_many_step(many, &done, error))

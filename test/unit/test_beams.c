@@ -569,7 +569,8 @@ test_errors(const LmHost *host)
 	ok(fails(many, few, LM_ERR_LIMIT, "4 beams need 8 pages"), "more pages than there are");
 	ok(fails(many, strange, LM_ERR_ARGUMENT, "length_penalty"),
 	   "a length penalty that is no number");
-	ok(fails(lm_session_many(fixture.session), good, LM_ERR_LIMIT, "there is room for 1 texts"),
+	ok(fails(lm_session_many(fixture.session, &error), good, LM_ERR_LIMIT,
+			 "there is room for 1 texts"),
 	   "beams in the room of one text");
 	ok(run(many, &good, 1) && good.error.code == LM_OK, "the next request is served");
 	lm_many_free(many);

@@ -283,7 +283,7 @@ test_each(LmEngine *engine, TapHost *state)
 	ok(!answer_alone(session, &request, &error) && error.code == LM_ERR_STOPPED,
 	   "they can be stopped");
 	state->stop = false;
-	lm_many_forget(lm_session_many(session));
+	lm_session_drop_many(session);
 	is_int(state->live, live, "and leave nothing behind");
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);
@@ -420,9 +420,16 @@ test_memory(void)
 	LmSession *session = create_session(engine, &test, tokenizer);
 	LmError error;
 
-	lm_session_memory(&announced, &config, lm_engine_threads(engine), &error);
+	lm_session_memory(&announced, &config, &error);
 	is_int((long long) (state.live - before), (long long) announced,
 		   "a session takes exactly the memory that lm_session_memory says");
+	before = state.live;
+	lm_session_many(session, &error);
+	lm_session_many_memory(&announced, &config, lm_engine_threads(engine), &error);
+	is_int((long long) (state.live - before), (long long) announced,
+		   "and its room for one text what lm_session_many_memory says");
+	lm_session_drop_many(session);
+	is_int((long long) (state.live - before), 0, "and gives it back");
 	lm_session_free(session);
 	lm_tokenizer_free(tokenizer);
 	test_model_free(&test);
@@ -447,6 +454,11 @@ test_allocation_failures(LmEngine *engine, TapHost *state)
 
 		state->fail_after = failures;
 		session = lm_session_create(engine, test.model, tokenizer, &error);
+		if (session && !lm_session_many(session, &error))
+		{
+			lm_session_free(session);
+			session = NULL;
+		}
 		state->fail_after = -1;
 		if (session)
 		{

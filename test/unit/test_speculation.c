@@ -92,7 +92,7 @@ differences_alone(LmSession *session, LmRequest *requests, const Text *texts)
 
 	for (int i = 0; i < TEXTS; i++)
 	{
-		run(lm_session_many(session), &requests[i], 1);
+		run(room_of(session), &requests[i], 1);
 		n += !is_same(&texts[i], &requests[i]);
 	}
 	return n;
@@ -180,7 +180,7 @@ test_equality(LmSession *session, LmSession *draft, const char *name)
 	LmRequest *requests = calloc(TEXTS, sizeof *requests);
 	char(*prompts)[80] = calloc(TEXTS, sizeof *prompts);
 	Text *texts = calloc(TEXTS, sizeof *texts);
-	const LmManyCounts *counts = lm_many_counts(lm_session_many(session));
+	const LmManyCounts *counts = lm_many_counts(room_of(session));
 	LmManyCounts before;
 	LmMany *many;
 	LmError error;
@@ -188,7 +188,7 @@ test_equality(LmSession *session, LmSession *draft, const char *name)
 	ask(requests, prompts, NULL, false);
 	for (int i = 0; i < TEXTS; i++)
 	{
-		run(lm_session_many(session), &requests[i], 1);
+		run(room_of(session), &requests[i], 1);
 		keep(&texts[i], &requests[i]);
 	}
 	before = *counts;
@@ -246,7 +246,7 @@ test_distribution(LmSession *session, LmSession *draft)
 											  .lookup = way && !draft}};
 			unsigned hash = 0;
 
-			run(lm_session_many(session), &request, 1);
+			run(room_of(session), &request, 1);
 			for (size_t k = 0; k < request.output.size; k++)
 				hash = hash * 31 + (unsigned char) request.output.data[k];
 			counts[way][hash % CELLS]++;
@@ -334,20 +334,21 @@ test_stops(const TestModel *model, const TestModel *small)
 	ask(requests, prompts, NULL, false);
 	for (int i = 0; i < 8; i++)
 	{
-		run(lm_session_many(session), &requests[i], 1);
+		run(room_of(session), &requests[i], 1);
 		keep(&texts[i], &requests[i]);
 	}
+	(void) room_of(draft);
 	ask(requests, prompts, draft, false);
 	for (int i = 0; i < 8; i++)
 	{
 		bool done = false;
 		long k = 1;
 
-		lm_many_start(lm_session_many(session), &requests[i], 1, &error);
+		lm_many_start(room_of(session), &requests[i], 1, &error);
 		while (!done)
 		{
 			state.questions = k++;
-			while (!done && lm_many_step(lm_session_many(session), &done, &error))
+			while (!done && lm_many_step(room_of(session), &done, &error))
 				continue;
 			stopped += !done;
 		}
@@ -356,7 +357,8 @@ test_stops(const TestModel *model, const TestModel *small)
 	state.questions = -1;
 	ok(stopped > 20, "runs were stopped %d times", stopped);
 	is_int(different, 0, "and went on as if nothing had happened");
-	lm_many_forget(lm_session_many(session));
+	lm_session_drop_many(session);
+	lm_session_drop_many(draft);
 	is_int((long long) (state.live - before), 0, "what runs ahead gives back its memory");
 	lm_session_free(session);
 	lm_session_free(draft);
@@ -391,7 +393,7 @@ test_refusals(LmEngine *engine, const LmHost *host, LmSession *session, LmTokeni
 			.text = {"", 0},
 			.sampling = {.max_tokens = 3, .top_p = 1, .repetition_penalty = 1, .draft = drafts[i]}};
 
-		run(lm_session_many(session), &request, 1);
+		run(room_of(session), &request, 1);
 		refused += request.done && request.error.code == LM_ERR_ARGUMENT;
 	}
 	is_int(refused, 4, "the same session, another tokenizer, a classifier, prefixes are no drafts");
@@ -424,6 +426,8 @@ main(void)
 	drafts[0] = create_session(engine, &near, tokenizer);
 	drafts[1] = create_session(engine, &strange, tokenizer);
 	drafts[2] = create_session(engine, &wider, tokenizer);
+	for (int i = 0; i < 3; i++)
+		(void) room_of(drafts[i]);
 	test_lookup();
 	test_wanted();
 	test_equality(session, drafts[0], "a draft that learnt the same");

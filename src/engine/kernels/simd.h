@@ -91,6 +91,8 @@ typedef struct LmSimd
 							   int n_seen, int n);
 	/* Heads of lm_attention_rows that read the same keys and values. */
 	void (*attention_heads)(const LmAttentionRows *rows, int first_head, int n_heads);
+	/* y += x A' B' of rows that have one adapter */
+	void (*lora)(const LmLoraRows *rows);
 
 	float (*largest)(const float *x, int n);
 	/* log of the sum of exponentials */

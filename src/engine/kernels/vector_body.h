@@ -11,6 +11,7 @@
 #include "kernels/vector_rows.h"
 #include "kernels/vector_attention.h"
 #include "kernels/vector_attention_rows.h"
+#include "kernels/vector_lora.h"
 #include "kernels/vector_random.h"
 
 #define TABLE_OF(name) TABLE_NAME(name)
@@ -47,6 +48,7 @@ const LmSimd TABLE_OF(LM_SIMD) = {
 	.attention_softmax = vector_attention_softmax,
 	.attention_gradient = vector_attention_gradient,
 	.attention_heads = vector_attention_heads,
+	.lora = vector_lora,
 	.largest = largest_element,
 	.log_sum_exp = vector_log_sum_exp,
 	.cross_entropy_gradient = vector_cross_entropy_gradient,

@@ -1,25 +1,20 @@
 /*
  * src/engine/serve/adapter.c
  *
- * An adapter beside an image: from its block of parameters to the layout that inference reads, and
- * its product in a layer.
+ * An adapter beside an image: from its block of parameters to the layout that inference reads.
  *
- *   | per block: panels of A and of scale B of each target | bag, label weight and bias (of a
+ *   | per block: A and scale B' of each target, packed | bag, label weight and bias (of a
  *   classifier) |
  *
- * The scale is in B, so that two products and a sum suffice. Each of them works on a row by itself,
- * so that a row's bits do not depend on the rows beside it.
+ * Inference adds its products to those of the base (src/engine/serve/infer_adapters.c).
  */
 #include <string.h>
 
 #include "engine/search.h"
-#include "kernels/weight_types.h"
 #include "serve/image.h"
 
 static void lay_out(LmModel *model, LmArena *arena, const LmConfig *config);
-static LmLinear linear(LmArena *arena, int n_in, int n_out);
-static bool put_block(LmModel *model, int layer, const float *block, const LmParamTable *table,
-					  const LmHost *host);
+static void put_block(LmModel *model, int layer, const float *block, const LmParamTable *table);
 static void put(const float *place, const float *block, const LmParamTable *table,
 				LmParamKind kind);
 
@@ -59,12 +54,12 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 	for (int layer = 0; layer < lm_config_blocks(config); layer++)
 		for (int target = 0; target < LM_TARGETS; target++)
 		{
-			LmLinear a, b;
+			const float *a, *b;
 
 			if ((config->lora_targets >> target & 1) == 0)
 				continue;
-			a = linear(arena, n_in[target], config->lora_rank);
-			b = linear(arena, config->lora_rank, n_out[target]);
+			a = lm_arena_floats(arena, 1, lm_lora_packed(config->lora_rank, n_in[target]));
+			b = lm_arena_floats(arena, 1, lm_lora_packed(config->lora_rank, n_out[target]));
 			if (!model->adapters)
 				continue;
 			model->adapters[layer].a[target] = a;
@@ -85,26 +80,13 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 	model->features = lm_image_features(arena, config);
 }
 
-static LmLinear
-linear(LmArena *arena, int n_in, int n_out)
-{
-	LmLinear linear = {.n_in = n_in, .n_out = n_out, .type = lm_weight_type(LM_WEIGHTS_FLOAT32)};
-	size_t size;
-
-	if (lm_linear_panels_size(&size, lm_weight_type(LM_WEIGHTS_FLOAT32), n_in, n_out))
-		linear.panels = lm_arena_take(arena, 1, size);
-	else
-		arena->overflow = true;
-	return linear;
-}
-
 bool
 lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, const LmHost *host,
 				 LmError *error)
 {
 	LmArena arena = {.base = adapter};
 	LmModel model = {.config = table->config};
-	bool good = true, stopped = false;
+	bool stopped = false;
 	size_t size;
 
 	if (!lm_adapter_size(&size, &table->config, error))
@@ -114,9 +96,9 @@ lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, c
 	if (!model.adapters)
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for an adapter");
 	lay_out(&model, &arena, &table->config);
-	for (int layer = 0; layer < lm_config_blocks(&table->config) && good && !stopped; layer++)
+	for (int layer = 0; layer < lm_config_blocks(&table->config) && !stopped; layer++)
 	{
-		good = put_block(&model, layer, block, table, host);
+		put_block(&model, layer, block, table);
 		stopped = host->should_stop && host->should_stop(host->context);
 	}
 	put(model.bag_embedding, block, table, LM_BAG_EMBEDDING);
@@ -127,40 +109,25 @@ lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, c
 	put(model.embedding_runs, block, table, LM_EMBEDDING_RUNS);
 	put(model.embedding_hidden, block, table, LM_EMBEDDING_HIDDEN);
 	lm_free(host, model.adapters);
-	if (!good)
-		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for an adapter");
 	return !stopped || lm_fail(error, LM_ERR_STOPPED, -1, "building the adapter was stopped");
 }
 
-/* False without the memory for B times the scale. */
-static bool
-put_block(LmModel *model, int layer, const float *block, const LmParamTable *table,
-		  const LmHost *host)
+static void
+put_block(LmModel *model, int layer, const float *block, const LmParamTable *table)
 {
-	float scale = lm_config_lora_scale(&table->config);
+	const LmAdapterBlock *adapter = &model->adapters[layer];
 
 	for (int target = 0; target < LM_TARGETS; target++)
 	{
-		const LmLinear *a = &model->adapters[layer].a[target],
-					   *b = &model->adapters[layer].b[target];
-		const LmParam *param = lm_param_find(table, LM_LORA_B(target), layer);
-		float *scaled;
+		const LmParam *a = lm_param_find(table, LM_LORA_A(target), layer),
+					  *b = lm_param_find(table, LM_LORA_B(target), layer);
 
-		if (!a->panels)
+		if (!adapter->a[target])
 			continue;
-		scaled = lm_allocate(host, param->count * sizeof(float));
-		if (!scaled)
-			return false;
-		for (size_t i = 0; i < param->count; i++)
-			scaled[i] = scale * block[param->offset + i];
-		lm_linear_pack((void *) b->panels, lm_weight_type(LM_WEIGHTS_FLOAT32), scaled, b->n_in,
-					   b->n_out);
-		lm_free(host, scaled);
-		lm_linear_pack((void *) a->panels, lm_weight_type(LM_WEIGHTS_FLOAT32),
-					   block + lm_param_find(table, LM_LORA_A(target), layer)->offset, a->n_in,
-					   a->n_out);
+		lm_lora_pack_a((float *) adapter->a[target], block + a->offset, a->rows, a->columns);
+		lm_lora_pack_b((float *) adapter->b[target], block + b->offset, b->columns, b->rows,
+					   lm_config_lora_scale(&table->config));
 	}
-	return true;
 }
 
 static void
@@ -211,21 +178,6 @@ lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const 
 	lay_out(model, &arena, &checked);
 	lm_model_close(base);
 	return model;
-}
-
-void
-lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model, LmTarget target,
-			   int layer, int n_rows, float *h, float *sum)
-{
-	const LmLinear *a, *b;
-
-	if (!model->adapters || !model->adapters[layer].a[target].panels || n_rows == 0)
-		return;
-	a = &model->adapters[layer].a[target];
-	b = &model->adapters[layer].b[target];
-	lm_linear_infer(engine, h, x, a, n_rows, NULL);
-	lm_linear_infer(engine, sum, h, b, n_rows, NULL);
-	lm_add(engine, y, sum, (size_t) n_rows * (size_t) b->n_out);
 }
 
 /* The matrices that targets add to. */

@@ -25,6 +25,8 @@ lm_draft_check(const LmSession *draft, const LmSession *session, LmError *error)
 	if (draft->config.labels > 0 || draft->config.architecture != LM_DECODER)
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "the draft is not a language model of architecture \"decoder\"");
+	if (!draft->alone)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "the draft has no room for a text");
 	return true;
 }
 
@@ -35,6 +37,9 @@ lm_draft_logits(float *logits, int *start, LmSession *draft, const int32_t *ids,
 	LmMany *alone = draft->alone;
 	int V = draft->config.vocabulary, most = V < vocabulary ? V : vocabulary, n_read;
 
+	if (alone->sequences[0].model != draft->model)
+		lm_sequence_truncate(&alone->sequences[0], alone->pages, 0);
+	alone->sequences[0].model = draft->model;
 	move_start(start, n, draft->config.context);
 	ids += *start;
 	n -= *start;

@@ -11,7 +11,8 @@
 
 /*
  * LM_ERR_ARGUMENT where the draft cannot propose tokens for the session: it is the same session, or
- * has another tokenizer, a head, or prompts that are prefixes.
+ * has another tokenizer, a head, prompts that are prefixes, or no room for a text
+ * (lm_session_many).
  */
 bool lm_draft_check(const LmSession *draft, const LmSession *session, LmError *error);
 

@@ -45,11 +45,12 @@ typedef struct LmImageBlock
 	LmImageCross cross;
 } LmImageBlock;
 
-/* Panels of A and of scale B for each target; NULL panels where the adapter has no such target. */
+/* A and scale B' for each target, packed (lm_lora_infer); NULL where the adapter has no such
+ * target. */
 typedef struct LmAdapterBlock
 {
-	LmLinear a[LM_TARGETS];
-	LmLinear b[LM_TARGETS];
+	const float *a[LM_TARGETS];
+	const float *b[LM_TARGETS];
 } LmAdapterBlock;
 
 /* A model: the pointers are into its image and its adapter. */
@@ -94,12 +95,5 @@ void lm_image_put_header(void *image, const LmConfig *config, const LmWeightType
 
 /* y [C] = the embedding of a token, plus that of its position unless positions are rotary. */
 void lm_model_embed(float *y, const LmModel *model, int32_t token, int position);
-
-/*
- * y [n_rows, n_out] += the product of the model's adapter, if it has one, for that layer and x
- * [n_rows, n_in]. Scratch: h [n_rows, rank], sum [n_rows, n_out].
- */
-void lm_adapter_add(LmEngine *engine, float *y, const float *x, const LmModel *model,
-					LmTarget target, int layer, int n_rows, float *h, float *sum);
 
 #endif /* LM_IMAGE_H */

@@ -1,5 +1,5 @@
 /*
- * src/engine/serve/pass.c
+ * src/engine/serve/infer.c
  *
  * From tokens, sequences and positions to logits: the one entry for prefill, decoding and scoring.
  *
@@ -137,7 +137,8 @@ check_input(const LmInferPass *pass, const LmInput *input, int n_sequences, int 
 		return lm_fail(error, LM_ERR_ARGUMENT, i,
 					   "position %d is not the sequence's next within a context of %d",
 					   input->position, config->context);
-	return check_prefix(pass, input, i, error);
+	return lm_pass_check_adapter(pass, &pass->sequences[input->sequence], i, error) &&
+		   check_prefix(pass, input, i, error);
 }
 
 /* All rows of a prefix see each other, so they must come together. */
@@ -211,12 +212,10 @@ lay_out(LmInferPass *pass, LmArena *arena, const LmConfig *config, int n, int n_
 	pass->gated = up > M ? lm_arena_floats(arena, N, (size_t) M) : NULL;
 	pass->norm2 = config->parallel_residual ? lm_arena_floats(arena, N, (size_t) C) : NULL;
 	pass->packed = lm_arena_take(arena, lm_linear_infer_scratch(n, larger(larger(C, A), M)), 1);
-	pass->lora_h = pass->lora_sum = NULL;
-	if (config->lora_rank > 0)
-	{
-		pass->lora_h = lm_arena_floats(arena, N, (size_t) config->lora_rank);
-		pass->lora_sum = lm_arena_floats(arena, N, (size_t) larger(larger(up, qkv), C));
-	}
+	pass->groups = lm_arena_take(arena, N, sizeof(LmPassGroup));
+	pass->adapters = lm_arena_take(arena, N, sizeof(LmLoraRows));
+	pass->group_of = lm_arena_take(arena, N, sizeof(int));
+	pass->order = lm_arena_take(arena, N, sizeof(int));
 	pass->scores = lm_arena_floats(arena, (size_t) n_threads, lm_pass_scores(config));
 	pass->blocks = lm_arena_take(arena, N + 1, sizeof(int));
 	pass->tables = lm_arena_take(arena, (size_t) n_threads * 2 * ((T + LM_PAGE - 1) / LM_PAGE),
@@ -234,15 +233,15 @@ lm_pass_embed(LmInferPass *pass)
 					   pass->inputs[i].token, pass->inputs[i].position);
 	}
 	pass->n_rows = pass->n;
+	lm_pass_group(pass);
 }
 
-/* A layer's product, with that of its adapter. */
+/* A layer's product, with those of the rows' adapters. */
 static void
 multiply(LmInferPass *pass, float *y, const float *x, const LmLinear *linear, LmTarget target)
 {
 	lm_linear_infer(pass->engine, y, x, linear, pass->n_rows, pass->packed);
-	lm_adapter_add(pass->engine, y, x, pass->model, target, pass->layer, pass->n_rows, pass->lora_h,
-				   pass->lora_sum);
+	lm_pass_add_adapters(pass, y, x, linear, target);
 }
 
 /*
@@ -351,6 +350,7 @@ keep_wanted_rows(LmInferPass *pass)
 		pass->rows[kept++] = i;
 	}
 	pass->n_rows = kept;
+	lm_pass_group(pass);
 }
 
 static void

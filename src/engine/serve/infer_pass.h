@@ -2,7 +2,8 @@
  * src/engine/serve/infer_pass.h
  *
  * One pass of inference from the inside: infer.c has the way of the rows through the blocks,
- * infer_attention.c attention over pages, infer_encoder.c the encoder and what its output is for.
+ * infer_attention.c attention over pages, infer_adapters.c the adapters of rows, infer_encoder.c
+ * the encoder and what its output is for.
  *
  * With an encoder the inputs are parted: those of prefixes go through the encoder's blocks first,
  * then the others through the decoder's. A page has for a position of a prefix the keys and values
@@ -16,6 +17,14 @@
 
 #include "serve/image.h"
 #include "serve/pages.h"
+
+/* The rows of one adapter: order[first .. first + n). */
+typedef struct LmPassGroup
+{
+	const LmModel *model;
+	int first;
+	int n;
+} LmPassGroup;
 
 /* A pass, with the rows of the stack of blocks that is running. */
 typedef struct LmInferPass
@@ -40,13 +49,16 @@ typedef struct LmInferPass
 	float *gated; /* [n, M]; NULL: not gated */
 	float *norm2; /* [n, C]; NULL: the residual is not parallel */
 	void *packed; /* lm_linear_infer_scratch of n rows of max(C, A, M) */
-	float *lora_h; /* [n, rank]; NULL, as the next one, without an adapter */
-	float *lora_sum; /* [n, the widest output] */
+	LmPassGroup *groups; /* [n] of the rows that have an adapter */
+	LmLoraRows *adapters; /* [n] */
+	int *group_of; /* [n] of a row; -1: none */
+	int *order; /* [n] rows, by groups */
 	float *scores; /* [threads] lm_attention_rows_scratch */
 	int *blocks; /* [n + 1] the rows of x at which blocks of attention begin */
 	const float **tables; /* [threads, 2, pages of a sequence] */
 
 	int n_rows;
+	int n_groups_of_rows;
 	int layer; /* number of the block (lm_config_blocks) */
 	int page_layer; /* whose keys and values the pages have: the encoder uses the first */
 	bool crosses; /* attention at hand is cross-attention: row i of q is that of row i of x */
@@ -83,6 +95,17 @@ void lm_pass_norm(LmInferPass *pass, float *y, const float *x, const float *weig
 void lm_pass_embed(LmInferPass *pass);
 /* infer.c: one layer of all rows. */
 void lm_pass_block(LmInferPass *pass);
+
+/*
+ * infer_adapters.c. _check: whether a sequence's model is a sibling of the pass's, else
+ * LM_ERR_ARGUMENT. _group sorts the rows by their adapters. _add: y += the products of each row's
+ * adapter, y and x as of the layer's own product.
+ */
+bool lm_pass_check_adapter(const LmInferPass *pass, const LmSequence *sequence, int i,
+						   LmError *error);
+void lm_pass_group(LmInferPass *pass);
+void lm_pass_add_adapters(LmInferPass *pass, float *y, const float *x, const LmLinear *linear,
+						  LmTarget target);
 
 /*
  * infer_attention.c: keys and values of all inputs to their pages, from rows of ld floats that

@@ -59,10 +59,16 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 {
 	lm_many_forget(many);
 	for (int i = 0; i < n; i++)
+	{
+		const LmModel *model = lm_request_session(many, &requests[i])->model;
+
 		if (lm_task_wants_logits(requests[i].task) != lm_task_wants_logits(requests[0].task))
 			return lm_fail(
 				error, LM_ERR_ARGUMENT, i,
 				"texts to score or continue cannot be mixed with texts to embed or classify");
+		if (model->head.panels != many->session->model->head.panels)
+			return lm_fail(error, LM_ERR_ARGUMENT, i, "texts of different bases cannot be mixed");
+	}
 	many->requests = requests;
 	many->n = n;
 	for (int i = 0; i < n; i++)
@@ -70,6 +76,7 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 		requests[i].done = requests[i].truncated = false;
 		requests[i].error = (LmError){.code = LM_OK, .position = -1};
 		requests[i].score = (LmScore){0};
+		requests[i].counts = (LmManyCounts){0};
 		requests[i].n_read = requests[i].n_tokens = 0;
 		requests[i].tokens = NULL;
 		requests[i].n_each = 0;
@@ -163,6 +170,7 @@ static bool
 enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 {
 	LmRequest *request = &many->requests[item->request];
+	LmSession *session = lm_request_session(many, request);
 	LmError own;
 
 	slot->request = item->request;
@@ -180,7 +188,7 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 		slot->is_lent = request->generation != NULL;
 		slot->generation = request->generation;
 		if (!slot->is_lent)
-			slot->generation = lm_generation_create(many->session, &item->tokens, item->n_prefix,
+			slot->generation = lm_generation_create(session, &item->tokens, item->n_prefix,
 													&request->sampling, &request->truncated, &own);
 		if (!slot->generation && own.code == LM_ERR_STOPPED)
 		{
@@ -199,7 +207,7 @@ enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 			return true;
 	}
 	else
-		lm_reading_begin(&slot->reading, many->session, request, &item->tokens, item->n_skipped,
+		lm_reading_begin(&slot->reading, session, request, &item->tokens, item->n_skipped,
 						 item->n_prefix, slot->sums);
 	lm_slot_next(many, slot);
 	count_entry(many, slot, item);
@@ -221,6 +229,9 @@ count_entry(LmMany *many, const LmSlot *slot, const LmItem *item)
 		return;
 	if (request->generation)
 		request->n_read = slot->n - n_front;
+	request->counts.hits = is_hit;
+	request->counts.misses = !is_hit;
+	request->counts.reused = is_hit ? kept : 0;
 	many->counts.hits += is_hit;
 	many->counts.misses += !is_hit;
 	many->counts.reused += is_hit ? kept : 0;
@@ -349,7 +360,10 @@ infer(LmMany *many, LmError *error)
 	lm_engine_hold(session->engine, false);
 	for (int i = 0; i < many->n_sequences; i++)
 		if (many->slots[i].request >= 0 && many->slots[i].n_rows > 0)
+		{
+			many->requests[many->slots[i].request].counts.tokens += many->slots[i].n_rows;
 			advance(many, &many->slots[i]);
+		}
 	return true;
 }
 
@@ -372,10 +386,12 @@ compute_row(void *work, int piece, int thread)
 	size_t V = (size_t) many->session->config.vocabulary;
 	float *logits = many->output + (size_t) piece * V;
 	const LmSlot *slot = &many->slots[row->slot];
+	const LmRequest *request = &many->requests[slot->request];
+	const LmSession *session = lm_request_session(many, request);
 	LmBeams *beams = many->items[slot->request].beams;
 
-	if (many->session->model->ngram.n > 0 && !many->requests[slot->request].bare)
-		mix_ngrams(logits, many->session, slot, row->position);
+	if (session->model->ngram.n > 0 && !request->bare)
+		mix_ngrams(logits, session, slot, row->position);
 	if (row->target >= 0)
 		score_row(row, logits, (int) V, slot, &many->items[slot->request]);
 	else if (slot->n_ahead > 0)
@@ -444,6 +460,13 @@ read_rows(LmMany *many, LmSlot *slot)
 	}
 }
 
+static void
+count_begun(LmMany *many, LmRequest *request)
+{
+	many->counts.begun++;
+	request->counts.begun++;
+}
+
 /* Gives the drawn token to the slot's generation. */
 static void
 take_token(LmMany *many, LmSlot *slot)
@@ -499,7 +522,8 @@ take(LmMany *many, LmSlot *slot, int32_t id)
 	LmError error;
 
 	lm_generation_take(slot->generation, id, &text, &done);
-	many->counts.begun += is_first && lm_generation_tokens(slot->generation) > 0;
+	if (is_first && lm_generation_tokens(slot->generation) > 0)
+		count_begun(many, &many->requests[slot->request]);
 	if (slot->is_lent)
 	{
 		many->requests[slot->request].output = text;
@@ -537,7 +561,8 @@ lm_slot_leave(LmMany *many, LmSlot *slot, const LmError *error)
 	{
 		request->done = true;
 		many->n_done++;
-		many->counts.begun += item->beams != NULL;
+		if (item->beams)
+			count_begun(many, request);
 	}
 	if (slot->generation || item->beams)
 	{

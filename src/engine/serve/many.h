@@ -46,7 +46,7 @@ typedef struct LmSlot
 	LmGeneration *generation;
 	bool is_lent; /* the generation is the request's, or the search's */
 	int seat; /* of a beam search */
-	double *sums; /* [lm_reading_sums] */
+	double *sums; /* [lm_reading_most_sums] */
 
 	/* what goes through the model now: ids[position .. n), wanted from first_wanted on */
 	const int32_t *ids;
@@ -141,6 +141,13 @@ bool lm_items_encode(LmMany *many, LmError *error);
 /* Ends a request with an error. */
 void lm_many_fail(LmMany *many, int request, const LmError *error);
 
+/* A request's own session, or that of the LmMany. */
+static inline LmSession *
+lm_request_session(const LmMany *many, const LmRequest *request)
+{
+	return request->session ? request->session : many->session;
+}
+
 /* The texts that a request has in the model. */
 static inline int
 lm_request_width(const LmRequest *request)
@@ -154,7 +161,7 @@ lm_request_width(const LmRequest *request)
 static inline bool
 lm_item_has_front(const LmMany *many, const LmRequest *request)
 {
-	return many->session->front >= 0 && !request->sampling.marked;
+	return lm_request_session(many, request)->front >= 0 && !request->sampling.marked;
 }
 
 /*

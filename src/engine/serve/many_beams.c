@@ -44,8 +44,8 @@ lm_beams_enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error)
 	int seat = 1;
 	LmError own;
 
-	item->beams = lm_beams_create(many->session, &item->tokens, item->n_prefix, &request->sampling,
-								  &request->truncated, &own);
+	item->beams = lm_beams_create(lm_request_session(many, request), &item->tokens, item->n_prefix,
+								  &request->sampling, &request->truncated, &own);
 	if (!item->beams && own.code == LM_ERR_STOPPED)
 	{
 		*error = own;

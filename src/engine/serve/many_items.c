@@ -105,7 +105,7 @@ prefix_of(const LmMany *many, const LmItem *item)
 {
 	const LmRequest *request = &many->requests[item->request];
 
-	return lm_request_prefix(many->session, request,
+	return lm_request_prefix(lm_request_session(many, request), request,
 							 request->task == LM_TASK_GENERATE ? item->tokens.count
 															   : item->n_skipped);
 }
@@ -164,8 +164,9 @@ encode(LmMany *many, int request, LmError *error)
 		return true;
 	}
 	if (check_width(many, &many->requests[request], &own) &&
-		lm_request_encode(&item->tokens, &item->n_skipped, many->session, &many->requests[request],
-						  &own))
+		lm_request_encode(&item->tokens, &item->n_skipped,
+						  lm_request_session(many, &many->requests[request]),
+						  &many->requests[request], &own))
 	{
 		item->n_prefix = prefix_of(many, item);
 		many->requests[request].n_read = n_read(many, item);
@@ -230,11 +231,12 @@ pages_of_beams(const LmItem *item, int beams, bool fits)
 static int
 depth_of(const LmMany *many, const LmItem *item)
 {
+	const LmRequest *request = &many->requests[item->request];
 	LmHealing healing = {0};
 
-	if (many->requests[item->request].sampling.heal)
-		lm_healing_plan(&healing, many->session, item->tokens.ids, item->tokens.count,
-						lm_item_has_front(many, &many->requests[item->request]) ? 0 : 1);
+	if (request->sampling.heal)
+		lm_healing_plan(&healing, lm_request_session(many, request), item->tokens.ids,
+						item->tokens.count, lm_item_has_front(many, request) ? 0 : 1);
 	return healing.depth;
 }
 

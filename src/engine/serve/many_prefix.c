@@ -12,8 +12,8 @@
 #include "serve/many.h"
 
 static bool share_whole(LmMany *many, LmSlot *slot);
-static void find_pages(LmMany *many, int *n_prefix);
-static void find_whole(LmMany *many, int *n_prefix);
+static void find_pages(LmMany *many, int *n_prefix, const LmModel **model);
+static void find_whole(LmMany *many, int *n_prefix, const LmModel **model);
 static bool same_whole(const LmMany *many, const LmItem *a, const LmItem *b);
 static const LmItem *most_common(const LmMany *many, int at, int *count);
 static bool is_candidate(const LmItem *item, int at);
@@ -42,22 +42,24 @@ lm_prefix_keep(LmMany *many, LmSlot *slot)
 {
 	LmSequence *sequence = &many->sequences[slot - many->slots];
 	const LmSequence *prefix = &many->sequences[many->n_sequences];
+	const LmModel *model = lm_request_session(many, &many->requests[slot->request])->model;
 	int common = 0, kept;
 
-	if (sequence->prefix != slot->prefix)
+	if (sequence->prefix != slot->prefix || sequence->model != model)
 		lm_sequence_truncate(sequence, many->pages, 0);
+	sequence->model = model;
 	kept = lm_sequence_agree(sequence, many->pages, slot->past, slot->ids, slot->first_wanted + 1);
 	if (kept < slot->prefix)
 		lm_sequence_truncate(sequence, many->pages, 0);
 	sequence->prefix = slot->prefix;
 	if (slot->prefix > 0)
 	{
-		if (kept < slot->prefix && share_whole(many, slot))
+		if (kept < slot->prefix && prefix->model == model && share_whole(many, slot))
 			memcpy(slot->past, slot->ids, (size_t) slot->prefix * sizeof *slot->past);
 		return;
 	}
-	while (prefix->prefix == 0 && common < slot->first_wanted && common < prefix->n_positions &&
-		   many->prefix_past[common] == slot->ids[common])
+	while (prefix->model == model && prefix->prefix == 0 && common < slot->first_wanted &&
+		   common < prefix->n_positions && many->prefix_past[common] == slot->ids[common])
 		common++;
 	if (common / LM_PAGE * LM_PAGE <= kept)
 		return;
@@ -98,7 +100,7 @@ id_at(const LmMany *many, const LmItem *item, int position)
 	bool front = request->task == LM_TASK_GENERATE && lm_item_has_front(many, request);
 
 	if (front && position == 0)
-		return many->session->front;
+		return lm_request_session(many, request)->front;
 	return item->tokens.ids[position - (front ? 1 : 0)];
 }
 
@@ -108,9 +110,18 @@ is_candidate(const LmItem *item, int at)
 	return item->alive && item->n_shareable >= at + LM_PAGE;
 }
 
+/* Keys and values are those of an adapter. */
+static const LmModel *
+model_of(const LmMany *many, const LmItem *item)
+{
+	return lm_request_session(many, &many->requests[item->request])->model;
+}
+
 static bool
 agree(const LmMany *many, const LmItem *a, const LmItem *b, int at)
 {
+	if (model_of(many, a) != model_of(many, b))
+		return false;
 	for (int i = at; i < at + LM_PAGE; i++)
 		if (id_at(many, a, i) != id_at(many, b, i))
 			return false;
@@ -125,6 +136,7 @@ void
 lm_prefix_find(LmMany *many)
 {
 	LmSequence *sequence = &many->sequences[many->n_sequences];
+	const LmModel *model = NULL;
 	int n_prefix = 0;
 	bool is_whole = false;
 
@@ -134,13 +146,16 @@ lm_prefix_find(LmMany *many)
 		is_whole = is_whole || (many->items[i].alive && many->items[i].n_prefix > 0);
 	}
 	if (is_whole)
-		find_whole(many, &n_prefix);
+		find_whole(many, &n_prefix, &model);
 	else
-		find_pages(many, &n_prefix);
+		find_pages(many, &n_prefix, &model);
 	if (n_prefix == 0)
 		return;
 	many->n_prefix = n_prefix;
 	many->prefix_is_whole = is_whole;
+	if (sequence->model != model)
+		lm_sequence_truncate(sequence, many->pages, 0);
+	sequence->model = model;
 	if (lm_sequence_agree(sequence, many->pages, many->prefix_past, many->prefix, n_prefix + 1) <
 			n_prefix &&
 		sequence->prefix > 0)
@@ -149,9 +164,9 @@ lm_prefix_find(LmMany *many)
 		lm_sequence_truncate(sequence, many->pages, 0);
 }
 
-/* The full pages with which they begin. */
+/* The full pages with which they begin, and their model. */
 static void
-find_pages(LmMany *many, int *n_prefix)
+find_pages(LmMany *many, int *n_prefix, const LmModel **model)
 {
 	for (;;)
 	{
@@ -160,6 +175,7 @@ find_pages(LmMany *many, int *n_prefix)
 
 		if (!item || count < 2 || 2 * count <= many->n)
 			return;
+		*model = model_of(many, item);
 		for (int i = *n_prefix; i < *n_prefix + LM_PAGE; i++)
 			many->prefix[i] = id_at(many, item, i);
 		for (int i = 0; i < many->n; i++)
@@ -171,7 +187,7 @@ find_pages(LmMany *many, int *n_prefix)
 
 /* The prefix of their sequences, by the same vote. */
 static void
-find_whole(LmMany *many, int *n_prefix)
+find_whole(LmMany *many, int *n_prefix, const LmModel **model)
 {
 	const LmItem *found = NULL;
 	int lead = 0, count = 0;
@@ -190,6 +206,7 @@ find_whole(LmMany *many, int *n_prefix)
 		count += many->items[i].alive && same_whole(many, found, &many->items[i]);
 	if (count < 2 || 2 * count <= many->n)
 		return;
+	*model = model_of(many, found);
 	*n_prefix = found->n_shareable;
 	for (int i = 0; i < *n_prefix; i++)
 		many->prefix[i] = id_at(many, found, i);
@@ -198,7 +215,8 @@ find_whole(LmMany *many, int *n_prefix)
 static bool
 same_whole(const LmMany *many, const LmItem *a, const LmItem *b)
 {
-	if (a->n_prefix != b->n_prefix || a->n_shareable != b->n_shareable)
+	if (a->n_prefix != b->n_prefix || a->n_shareable != b->n_shareable ||
+		model_of(many, a) != model_of(many, b))
 		return false;
 	for (int i = 0; i < a->n_shareable; i++)
 		if (id_at(many, a, i) != id_at(many, b, i))

@@ -103,7 +103,7 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
 	many->prefix = lm_arena_take(arena, T, sizeof(int32_t));
 	many->prefix_past = lm_arena_take(arena, T, sizeof(int32_t));
 	pasts = lm_arena_take(arena, n * T, sizeof(int32_t));
-	sums = lm_arena_take(arena, n * lm_reading_sums(config), sizeof(double));
+	sums = lm_arena_take(arena, n * lm_reading_most_sums(config), sizeof(double));
 	many->inputs = lm_arena_take(arena, rows, sizeof(LmInput));
 	many->rows = lm_arena_take(arena, rows, sizeof(LmManyRow));
 	many->scratch_begin = arena->used;
@@ -118,7 +118,7 @@ lay_out(LmMany *many, LmArena *arena, const LmConfig *config, int n_threads)
 	{
 		many->slots[i] = (LmSlot){.request = -1};
 		many->slots[i].past = pasts + (size_t) i * T;
-		many->slots[i].sums = sums + (size_t) i * lm_reading_sums(config);
+		many->slots[i].sums = sums + (size_t) i * lm_reading_most_sums(config);
 	}
 }
 

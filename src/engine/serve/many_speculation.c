@@ -81,12 +81,16 @@ bool
 lm_many_judge(LmMany *many, LmSlot *slot, LmError *error)
 {
 	size_t V = (size_t) many->session->config.vocabulary;
+	LmManyCounts *counts;
 	int n_right;
 
 	if (!lm_speculation_judge(&n_right, lm_generation_speculation(slot->generation),
 							  slot->generation, many->candidates,
 							  many->output + (size_t) slot->first_row * V, error))
 		return false;
+	counts = &many->requests[slot->request].counts;
+	counts->proposed += slot->n_ahead;
+	counts->accepted += n_right;
 	many->counts.proposed += slot->n_ahead;
 	many->counts.accepted += n_right;
 	return true;

@@ -160,6 +160,7 @@ lm_sequence_share(LmSequence *sequence, const LmSequence *other, LmPages *pages,
 		sequence->pages[i] = other->pages[i];
 		pages->references[other->pages[i]]++;
 	}
+	sequence->model = other->model;
 	sequence->n_pages = n_pages;
 	sequence->n_positions = n_pages * LM_PAGE;
 	return sequence->n_positions;
@@ -175,6 +176,7 @@ lm_sequence_fork(LmSequence *sequence, const LmSequence *other, LmPages *pages)
 		pages->references[other->pages[i]]++;
 	}
 	sequence->prefix = other->prefix;
+	sequence->model = other->model;
 	sequence->n_pages = other->n_pages;
 	sequence->n_positions = other->n_positions;
 }

@@ -20,8 +20,8 @@ typedef struct Source
 {
 	const float *values; /* NULL: linear has them */
 	const LmLinear *linear;
-	const LmLinear *a; /* of an adapter; NULL: none */
-	const LmLinear *b;
+	const float *a; /* of an adapter, packed; NULL: none */
+	const float *b;
 } Source;
 
 /* A matrix that becomes float32. */
@@ -103,13 +103,8 @@ lay_out(LmProbe *probe, LmArena *arena, const LmConfig *config, size_t total, in
 		int n_threads)
 {
 	LmConfig network = network_config(config);
-	int widest = network.mlp_channels, A = lm_config_query_channels(&network);
 
-	widest = network.channels > widest ? network.channels : widest;
-	widest = A > widest ? A : widest;
-	probe->row_size = config->lora_rank > 0 ? (size_t) (widest + config->lora_rank) : 0;
 	probe->params = lm_arena_floats(arena, 1, total);
-	probe->rows = lm_arena_floats(arena, (size_t) n_threads, probe->row_size);
 	probe->inputs = lm_arena_floats(arena, (size_t) capacity, (size_t) network.channels);
 	lay_out_batch(&probe->batch, arena, capacity);
 	probe->network.recompute = true;
@@ -227,10 +222,7 @@ static void
 expand_piece(void *work, int piece, int thread)
 {
 	const Expansion *of = work;
-	const LmLinear *a = of->source.a, *b = of->source.b;
 	size_t columns = (size_t) of->param->columns;
-	float *row_a = of->probe->rows + (size_t) thread * of->probe->row_size,
-		  *row_b = row_a + columns;
 	int last = (piece + 1) * of->piece_rows;
 
 	last = last < of->param->rows ? last : of->param->rows;
@@ -239,15 +231,9 @@ expand_piece(void *work, int piece, int thread)
 		float *to = of->probe->params + of->param->offset + (size_t) row * columns;
 
 		lm_linear_weights(to, of->source.linear, row);
-		if (!a)
-			continue;
-		lm_linear_weights(row_b, b, row);
-		for (int r = 0; r < a->n_out; r++)
-		{
-			lm_linear_weights(row_a, a, r);
-			for (size_t i = 0; i < columns; i++)
-				to[i] += row_b[r] * row_a[i];
-		}
+		if (of->source.a)
+			lm_lora_add_weights(to, of->source.a, of->source.b, of->probe->model->config.lora_rank,
+								row, of->param->columns);
 	}
 }
 
@@ -280,10 +266,10 @@ matrix_of(const LmModel *model, const LmLinear *linear, LmTarget target, int lay
 {
 	Source source = {.linear = linear};
 
-	if (model->adapters && model->adapters[layer].a[target].panels)
+	if (model->adapters)
 	{
-		source.a = &model->adapters[layer].a[target];
-		source.b = &model->adapters[layer].b[target];
+		source.a = model->adapters[layer].a[target];
+		source.b = model->adapters[layer].b[target];
 	}
 	return source;
 }

@@ -21,8 +21,6 @@ struct LmProbe
 	LmParamTable *table; /* of the network alone */
 	void *memory;
 	float *params; /* [table->total] */
-	float *rows; /* [threads, row_size]: rows of an adapter */
-	size_t row_size;
 	float *inputs; /* [capacity, C] for LmPass.inputs */
 	int n_filled; /* parameters that have their values */
 	LmNetwork network;

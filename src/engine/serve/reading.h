@@ -77,6 +77,17 @@ lm_reading_sums(const LmConfig *config)
 	return (size_t) (config->labels > 0 ? lm_label_features(config) : config->channels);
 }
 
+/* The same of any adapter of a base. */
+static inline size_t
+lm_reading_most_sums(const LmConfig *config)
+{
+	LmConfig widest = *config;
+
+	widest.labels = LM_MAX_LABELS;
+	widest.pair = true;
+	return lm_reading_sums(&widest);
+}
+
 /* Begins before the first window. tokens and sums [lm_reading_sums] must live until the end. */
 void lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *request,
 					  const LmTokens *tokens, size_t n_skipped, size_t n_prefix, double *sums);

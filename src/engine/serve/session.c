@@ -1,7 +1,8 @@
 /*
  * src/engine/serve/session.c
  *
- * A model and its tokenizer go in, a session comes out, with room for one text at a time.
+ * A model and its tokenizer go in, a session comes out. Room for one text at a time comes with the
+ * first text: the sessions of many adapters, whose texts go through the model together, have none.
  */
 #include "serve/linear_part.h"
 #include "serve/many.h"
@@ -10,16 +11,22 @@
 #define BLOCK_OVERHEAD (64 + sizeof(void *))
 
 bool
-lm_session_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError *error)
+lm_session_memory(size_t *bytes, const LmConfig *config, LmError *error)
 {
 	LmConfig checked = *config;
 
-	if (!lm_config_check(&checked, error) || !lm_alone_memory(bytes, &checked, n_threads, error))
+	if (!lm_config_check(&checked, error))
 		return false;
-	return lm_size_add(bytes, *bytes,
-					   sizeof(LmSession) + (size_t) checked.vocabulary + 2 * BLOCK_OVERHEAD) ||
-		   lm_fail(error, LM_ERR_LIMIT, -1,
-				   "a session would need more memory than the address space has");
+	*bytes = sizeof(LmSession) + (size_t) checked.vocabulary + 2 * BLOCK_OVERHEAD;
+	return true;
+}
+
+bool
+lm_session_many_memory(size_t *bytes, const LmConfig *config, int n_threads, LmError *error)
+{
+	LmConfig checked = *config;
+
+	return lm_config_check(&checked, error) && lm_alone_memory(bytes, &checked, n_threads, error);
 }
 
 LmSession *
@@ -50,11 +57,9 @@ lm_session_create(LmEngine *engine, const LmModel *model, LmTokenizer *tokenizer
 	session->classes = lm_allocate_unset(lm_engine_host(engine), (size_t) config->vocabulary);
 	if (!session->classes)
 		lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for a session");
-	else
-		session->alone = lm_alone_create(session, error);
-	if (session->alone && config->features > 0)
+	else if (config->features > 0)
 		session->linear = lm_linear_part_create(session, error);
-	if (!session->alone || (config->features > 0 && !session->linear))
+	if (!session->classes || (config->features > 0 && !session->linear))
 	{
 		lm_session_free(session);
 		return NULL;
@@ -102,9 +107,24 @@ lm_session_set_search(LmSession *session, const LmSearch *search)
 }
 
 LmMany *
-lm_session_many(LmSession *session)
+lm_session_many(LmSession *session, LmError *error)
 {
+	if (!session->alone)
+		session->alone = lm_alone_create(session, error);
 	return session->alone;
+}
+
+bool
+lm_session_has_many(const LmSession *session)
+{
+	return session->alone != NULL;
+}
+
+void
+lm_session_drop_many(LmSession *session)
+{
+	lm_many_free(session->alone);
+	session->alone = NULL;
 }
 
 void *
@@ -112,6 +132,8 @@ lm_session_scratch(const LmSession *session, size_t *size)
 {
 	const LmMany *alone = session->alone;
 
-	*size = alone->scratch_end - alone->scratch_begin;
+	*size = alone ? alone->scratch_end - alone->scratch_begin : 0;
+	if (!alone)
+		return NULL;
 	return (char *) alone->memory + alone->scratch_begin;
 }

@@ -45,7 +45,7 @@ struct LmSession
 
 	uint8_t *classes; /* [V] LmTokenClass, once something is generated */
 	bool is_classified;
-	struct LmMany *alone;
+	struct LmMany *alone; /* NULL before its first use */
 	struct LmLinearPart *linear; /* of a classifier that has one; else NULL */
 };
 
