@@ -54,6 +54,15 @@
 #define gpt_executor_run(query) ExecutorRun((query), ForwardScanDirection, 0, true)
 #endif
 
+/* The hook of ExecutorRun, likewise: its parameters and arguments. */
+#if PG_VERSION_NUM >= 180000
+#define GPT_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
+#define GPT_RUN_ARGUMENTS query, direction, count
+#else
+#define GPT_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count, bool once
+#define GPT_RUN_ARGUMENTS query, direction, count, once
+#endif
+
 /* 16: the server returns the settings with their number. */
 #if PG_VERSION_NUM >= 160000
 #define gpt_guc_variables(n) get_guc_variables(n)

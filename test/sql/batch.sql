@@ -55,7 +55,7 @@ SET LOCAL min_parallel_table_scan_size = 0;
 SET LOCAL max_parallel_workers_per_gather = 2;
 SET LOCAL gpt.batching = on;
 ALTER TABLE line SET (parallel_workers = 2);
--- a parallel plan is left alone
+-- each worker of a parallel plan batches
 SELECT plan_of($$SELECT id, gpt_score('batch', body) FROM line$$);
 SELECT count(*) AS different FROM (SELECT id, gpt_score('batch', body) AS score FROM line) p JOIN result r USING (id) WHERE r.way = 'single' AND r.score IS DISTINCT FROM p.score;
 ROLLBACK;
@@ -124,7 +124,7 @@ SELECT gpt_score('batch', repeat(body, 100000)) FROM line;
 RESET statement_timeout;
 SELECT gpt_score('batch', body) IS NOT NULL AS works_after FROM line WHERE id = 1;
 
--- cursors: forward, from the beginning again, and scrollable ones, which are left alone
+-- cursors: forward, from the beginning again, and scrollable ones
 BEGIN;
 DECLARE onward CURSOR FOR SELECT id, gpt_score('batch', body) = (SELECT 0) AS zero FROM line ORDER BY id;
 FETCH 2 FROM onward;

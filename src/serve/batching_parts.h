@@ -1,0 +1,162 @@
+/*
+ * src/serve/batching_parts.h
+ *
+ * What the files of transparent batching share: a statement is walked (batching.c), its plan gets
+ * nodes (batching_place.c) whose steps are cut from expressions (batching_cut.c); the node runs
+ * them (batching_scan.c, batching_step.c) for as many rows as are wanted (batching_bound.c).
+ */
+#ifndef GPT_BATCHING_PARTS_H
+#define GPT_BATCHING_PARTS_H
+
+#include "nodes/execnodes.h"
+#include "nodes/extensible.h"
+#include "nodes/plannodes.h"
+#include "serve/call.h"
+
+/*
+ * src/serve/batching_kind.c: the number of a call's kind, for one text or conversation and a
+ * constant name of a model; -1 for anything else. _kind: the kind of that number.
+ */
+extern void gpt_batch_kinds_init(const GptCallKind *const *batched);
+extern int gpt_batch_kind_of(const Node *node);
+extern const GptCallKind *gpt_batch_kind(int number);
+
+/* Whether the expression has such a call; those in arguments of aggregates belong to their node. */
+extern bool gpt_batch_has_call(Node *node);
+
+/*
+ * How far a node may read ahead: as many rows as are certainly read in any case. Each bound counts
+ * rows that are still wanted somewhere above, where each of them needs at least one of the node's.
+ */
+typedef struct GptBatchBound
+{
+	bool one; /* nothing is certain but the next row */
+	bool first_alone; /* the first row may be the only one (a hash join that finds nothing) */
+	bool run; /* rows that this run of the executor is asked for */
+	List *limits; /* int: plan_node_id of Limit nodes */
+} GptBatchBound;
+
+/*
+ * A plan node's CustomScan. The plan below gives columns, of OUTER_VAR; the results of calls are
+ * the scan tuple, of INDEX_VAR: custom_scan_tlist has the calls, in the order of their steps.
+ * custom_exprs is a list of steps, in the order of evaluation: each a list of a call or a condition
+ * of rows, and its guard, a list of conditions (AND) under which plain execution reaches the call.
+ * All of them may refer to results of earlier steps. custom_private: the kinds of the steps
+ * (GPT_BATCH_FILTER: a condition), and the bound.
+ */
+#define GPT_BATCH_FILTER (-1)
+
+extern const CustomScanMethods gpt_batch_methods;
+
+/* src/serve/batching_cut.c: expressions become steps of a node. */
+typedef struct GptCut
+{
+	List *columns; /* TargetEntry: what the plan below gives */
+	bool fixed; /* expressions refer to these columns already; else leaves become columns */
+	List *kinds; /* int, of each step */
+	List *steps; /* list of expression and guard */
+	List *calls; /* FuncExpr: the results, in their order */
+} GptCut;
+
+/*
+ * The expression above the steps: results stand in place of calls, columns in place of leaves.
+ * guard: conditions that such expressions already are. Calls that cannot be taken out stay.
+ * _filter adds a condition of rows. _column returns a reference to a column with the expression's
+ * value.
+ */
+extern Node *gpt_cut_expression(GptCut *cut, Node *node, List *guard);
+extern void gpt_cut_filter(GptCut *cut, Node *condition);
+extern Node *gpt_cut_column(GptCut *cut, Node *expression);
+
+/*
+ * src/serve/batching_volatile.c: whether something is computed anew each time, other than calls of
+ * models. Functions of users may do anything, those of the server only depend on the order.
+ */
+typedef enum GptVolatile
+{
+	GPT_VOLATILE_NOT,
+	GPT_VOLATILE_SERVER,
+	GPT_VOLATILE_USER,
+} GptVolatile;
+
+extern GptVolatile gpt_batch_volatile(Node *node, const PlannedStmt *statement);
+/* Of all nodes from this one down; expressions of the node alone. */
+extern GptVolatile gpt_batch_volatile_plan(Plan *plan, const PlannedStmt *statement);
+extern GptVolatile gpt_batch_volatile_node(Plan *plan, const PlannedStmt *statement);
+
+/*
+ * The expressions of a node, apart from its target list and qual, that the walks of this room have
+ * to see; NULL elements are possible.
+ */
+extern List *gpt_batch_expressions(Plan *plan);
+/* The places of the plans below a node that this room knows: of Plan *. */
+extern List *gpt_batch_children(Plan *plan);
+
+/* src/serve/batching_place.c: puts nodes into the statement's plans; the cost of their calls. */
+extern double gpt_batch_place(PlannedStmt *statement);
+
+/* src/serve/batching_bound.c: the rows that are wanted now, at least 1. */
+typedef struct GptBatchWanted GptBatchWanted;
+
+extern void gpt_batch_bound_init(void);
+extern List *gpt_batch_bound_write(const GptBatchBound *bound);
+extern GptBatchWanted *gpt_batch_wanted_begin(const List *bound, EState *estate);
+extern int64 gpt_batch_wanted(GptBatchWanted *wanted, bool is_first);
+
+/* src/serve/batching_step.c: a step as it is executed. */
+typedef struct GptBatchStep
+{
+	const GptCallKind *kind; /* NULL: a condition of rows */
+	ExprState *guard; /* NULL: none */
+	ExprState *expression; /* the call as it stands in the query, or the condition */
+	int result; /* number of the call */
+	char *model;
+	List *arguments; /* ExprState */
+	FmgrInfo info;
+	FunctionCallInfo fcinfo;
+	/* keeps the model and its common prefixes until the end */
+	const GptServed *held;
+} GptBatchStep;
+
+/* A row that was read. */
+typedef struct GptBatchRow
+{
+	MinimalTuple tuple; /* of the plan below */
+	Datum *values; /* results so far */
+	bool *nulls;
+	int n_done; /* steps; fewer than all where a call failed */
+	bool dropped; /* by a condition */
+} GptBatchRow;
+
+typedef struct GptBatch
+{
+	CustomScanState scan;
+	int n_steps;
+	int n_calls;
+	GptBatchStep *steps;
+	GptBatchWanted *wanted;
+	bool exhausted;
+	bool is_first;
+
+	MemoryContext context; /* of the rows that are read, and their results */
+	GptBatchRow *rows;
+	int n_rows;
+	int next; /* of them */
+	TupleTableSlot *row;
+
+	GptCallTotals totals;
+	int64 n_batches;
+} GptBatch;
+
+extern void gpt_batch_step_init(GptBatch *batch, GptBatchStep *step, List *expressions, int kind);
+/* Runs the step for all rows that are left. */
+extern void gpt_batch_step_run(GptBatch *batch, int number);
+/*
+ * Runs the steps that are left for the row alone, each call as its function, so that it raises its
+ * error; false where a condition drops the row.
+ */
+extern bool gpt_batch_step_finish(GptBatch *batch, GptBatchRow *row);
+/* Makes the row the one that expressions read. */
+extern void gpt_batch_load(GptBatch *batch, const GptBatchRow *row);
+
+#endif /* GPT_BATCHING_PARTS_H */

@@ -1,0 +1,223 @@
+/*
+ * src/serve/batching_step.c
+ *
+ * The steps of a node GptBatch: a condition drops rows, a call is answered for all rows that are
+ * left and whose guard holds.
+ *
+ * A call that fails has no result here, and its row goes no further: when the row is handed on, the
+ * function itself is called for it, and raises its error.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+
+#include "core/bridge.h"
+#include "serve/batching_parts.h"
+
+static void drop_rows(GptBatch *batch, int number);
+static void answer(GptBatch *batch, int number);
+static bool is_next(const GptBatchRow *row, int step);
+static bool read_call(GptCall *asked, GptBatch *batch, GptBatchStep *step, bool *failed);
+static void set_answers(GptBatch *batch, GptBatchStep *step, const GptCall *asked,
+						GptBatchRow **rows, int n);
+
+/* A call is prepared twice: to read its arguments, and to evaluate it alone after an error. */
+void
+gpt_batch_step_init(GptBatch *batch, GptBatchStep *step, List *expressions, int kind)
+{
+	PlanState *parent = &batch->scan.ss.ps;
+	FuncExpr *call = linitial(expressions);
+	int n;
+
+	if (lsecond(expressions) != NULL)
+		step->guard = ExecInitQual(lsecond(expressions), parent);
+	if (kind == GPT_BATCH_FILTER)
+	{
+		step->expression = ExecInitQual(list_make1(call), parent);
+		return;
+	}
+	n = list_length(call->args);
+	step->kind = gpt_batch_kind(kind);
+	step->result = batch->n_calls++;
+	step->model = TextDatumGetCString(linitial_node(Const, call->args)->constvalue);
+	step->expression = ExecInitExpr((Expr *) call, parent);
+	step->arguments = ExecInitExprList(call->args, parent);
+	fmgr_info(call->funcid, &step->info);
+	fmgr_info_set_expr((Node *) call, &step->info);
+	step->fcinfo = palloc0(SizeForFunctionCallInfo(n));
+	InitFunctionCallInfoData(*step->fcinfo, &step->info, n, call->inputcollid, NULL, NULL);
+}
+
+void
+gpt_batch_step_run(GptBatch *batch, int number)
+{
+	MemoryContext caller = MemoryContextSwitchTo(batch->context);
+
+	if (batch->steps[number].kind == NULL)
+		drop_rows(batch, number);
+	else
+		answer(batch, number);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+drop_rows(GptBatch *batch, int number)
+{
+	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
+
+	for (int i = 0; i < batch->n_rows; i++)
+	{
+		GptBatchRow *row = &batch->rows[i];
+
+		if (!is_next(row, number))
+			continue;
+		gpt_batch_load(batch, row);
+		row->dropped = !ExecQual(batch->steps[number].expression, econtext);
+		row->n_done++;
+		ResetExprContext(econtext);
+	}
+}
+
+/* Whether the step is the next one of a row that is left. */
+static bool
+is_next(const GptBatchRow *row, int step)
+{
+	return !row->dropped && row->n_done == step;
+}
+
+static void
+answer(GptBatch *batch, int number)
+{
+	GptBatchStep *step = &batch->steps[number];
+	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
+	GptCall *asked = palloc(batch->n_rows * sizeof(GptCall));
+	GptBatchRow **rows = palloc(batch->n_rows * sizeof(GptBatchRow *));
+	int n = 0;
+
+	for (int i = 0; i < batch->n_rows; i++)
+	{
+		GptBatchRow *row = &batch->rows[i];
+		bool failed = false;
+
+		if (!is_next(row, number))
+			continue;
+		gpt_batch_load(batch, row);
+		if ((step->guard == NULL || ExecQual(step->guard, econtext)) &&
+			read_call(&asked[n], batch, step, &failed))
+			rows[n++] = row;
+		/* Any error marks the row. */
+		if (!failed)
+			row->n_done++;
+		ResetExprContext(econtext);
+	}
+	if (n > 0)
+		set_answers(batch, step, asked, rows, n);
+	pfree(asked);
+	pfree(rows);
+}
+
+/* The call of the present row; false where it is NULL or *failed. */
+static bool
+read_call(GptCall *asked, GptBatch *batch, GptBatchStep *step, bool *failed)
+{
+	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool is_asked = false;
+	ListCell *cell;
+	int i = 0;
+
+	foreach (cell, step->arguments)
+	{
+		NullableDatum *argument = &step->fcinfo->args[i];
+		Oid type = get_fn_expr_argtype(&step->info, i++);
+
+		argument->value = ExecEvalExpr((ExprState *) lfirst(cell), econtext, &argument->isnull);
+		if (argument->isnull && step->info.fn_strict)
+			return false;
+		/*
+		 * Detoasts here, because the block below catches errors of arguments only, which leave
+		 * nothing open.
+		 */
+		if (!argument->isnull && type == TEXTOID)
+			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
+		else if (!argument->isnull && (type == TEXTARRAYOID || type == JSONBOID))
+			argument->value = PointerGetDatum(PG_DETOAST_DATUM(argument->value));
+	}
+	PG_TRY();
+	{
+		is_asked = step->kind->read(asked, step->fcinfo);
+	}
+	PG_CATCH();
+	{
+		int code = geterrcode();
+
+		if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_OUT_OF_MEMORY ||
+			ERRCODE_TO_CATEGORY(code) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		*failed = true;
+	}
+	PG_END_TRY();
+	return is_asked;
+}
+
+/*
+ * The name is resolved and the privilege checked for each batch; the model is held until the end.
+ */
+static void
+set_answers(GptBatch *batch, GptBatchStep *step, const GptCall *asked, GptBatchRow **rows, int n)
+{
+	GptAnswer *found = palloc(n * sizeof(GptAnswer));
+	const GptServed *served;
+	MemoryContext caller;
+
+	gpt_bridge_check_encoding();
+	caller = MemoryContextSwitchTo(batch->scan.ss.ps.state->es_query_cxt);
+	served = gpt_cache_acquire(step->model, step->kind->served);
+	MemoryContextSwitchTo(caller);
+	if (step->held != NULL)
+		gpt_cache_release(step->held);
+	step->held = served;
+	gpt_call_answer(found, step->kind, served, asked, n, 0, &batch->totals);
+	for (int i = 0; i < n; i++)
+	{
+		GptBatchRow *row = rows[i];
+
+		row->values[step->result] = found[i].value;
+		row->nulls[step->result] = found[i].is_null;
+		if (found[i].error != NULL)
+			row->n_done--;
+		gpt_call_notice(step->fcinfo, found[i].notices, served);
+	}
+	pfree(found);
+}
+
+bool
+gpt_batch_step_finish(GptBatch *batch, GptBatchRow *row)
+{
+	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
+
+	while (row->n_done < batch->n_steps)
+	{
+		GptBatchStep *step = &batch->steps[row->n_done++];
+		MemoryContext caller;
+
+		gpt_batch_load(batch, row);
+		if (step->kind == NULL && !ExecQual(step->expression, econtext))
+			return false;
+		if (step->kind == NULL || (step->guard != NULL && !ExecQual(step->guard, econtext)))
+			continue;
+		caller = MemoryContextSwitchTo(batch->context);
+		row->values[step->result] =
+			ExecEvalExpr(step->expression, econtext, &row->nulls[step->result]);
+		MemoryContextSwitchTo(caller);
+	}
+	return true;
+}
