@@ -895,8 +895,8 @@ COMMENT ON FUNCTION @extschema@.gpt_image_rows() IS
 
 CREATE FUNCTION @extschema@.gpt_stat_rows(OUT model text, OUT version integer, OUT calls bigint, OUT rows bigint, OUT errors bigint,
 		OUT tokens_in bigint, OUT tokens_out bigint, OUT tokens_computed bigint, OUT batches bigint, OUT seconds float8, OUT first_tokens bigint,
-		OUT first_token_seconds float8, OUT prefix_hits bigint, OUT prefix_misses bigint, OUT prefix_tokens bigint, OUT image_hits bigint,
-		OUT image_misses bigint, OUT last_used_at timestamptz, OUT stats_reset timestamptz, OUT scope text) RETURNS SETOF record
+		OUT first_token_seconds float8, OUT prefix_hits bigint, OUT prefix_misses bigint, OUT prefix_tokens bigint, OUT draft_tokens bigint,
+		OUT draft_accepted bigint, OUT image_hits bigint, OUT image_misses bigint, OUT last_used_at timestamptz, OUT stats_reset timestamptz, OUT scope text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'gpt_stat_rows' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION @extschema@.gpt_stat_rows() IS
 	'what calls cost, of the versions that the current role may use; for members of pg_read_all_stats, of all';
@@ -1169,7 +1169,8 @@ COMMENT ON COLUMN @extschema@.gpt_train_log.validation_metric IS 'the task''s me
 
 CREATE VIEW @extschema@.gpt_stat_models WITH (security_barrier) AS
 	SELECT s.model, s.version, s.calls, s.rows, s.errors, s.tokens_in, s.tokens_out, s.tokens_computed, s.batches, s.seconds, s.first_tokens,
-		s.first_token_seconds, s.prefix_hits, s.prefix_misses, s.prefix_tokens, s.image_hits, s.image_misses, s.last_used_at, s.stats_reset, s.scope
+		s.first_token_seconds, s.prefix_hits, s.prefix_misses, s.prefix_tokens, s.draft_tokens, s.draft_accepted, s.image_hits, s.image_misses,
+		s.last_used_at, s.stats_reset, s.scope
 	FROM @extschema@.gpt_stat_rows() s;
 COMMENT ON VIEW @extschema@.gpt_stat_models IS 'what calls of each version cost, of the versions that the current role may use; for members of pg_read_all_stats, of all';
 COMMENT ON COLUMN @extschema@.gpt_stat_models.model IS 'name of the model';
@@ -1187,6 +1188,8 @@ COMMENT ON COLUMN @extschema@.gpt_stat_models.first_token_seconds IS 'sum of the
 COMMENT ON COLUMN @extschema@.gpt_stat_models.prefix_hits IS 'texts whose beginning was computed by an earlier text';
 COMMENT ON COLUMN @extschema@.gpt_stat_models.prefix_misses IS 'texts whose beginning was not';
 COMMENT ON COLUMN @extschema@.gpt_stat_models.prefix_tokens IS 'tokens of these beginnings, which the model did not compute again';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.draft_tokens IS 'tokens that a draft proposed to this model, or that were looked up for it';
+COMMENT ON COLUMN @extschema@.gpt_stat_models.draft_accepted IS 'how many of them were right';
 COMMENT ON COLUMN @extschema@.gpt_stat_models.image_hits IS 'times that a session loaded the model and found its image';
 COMMENT ON COLUMN @extschema@.gpt_stat_models.image_misses IS 'times that a session loaded the model and had to make its image';
 COMMENT ON COLUMN @extschema@.gpt_stat_models.last_used_at IS 'when a transaction last used it; NULL: not since stats_reset';

@@ -154,6 +154,9 @@ bool lm_many_memory(size_t *bytes, const LmConfig *config, int n_threads, int n_
 bool lm_beams_request_memory(size_t *bytes, const LmConfig *config, const LmSampling *sampling,
 							 LmError *error);
 
+/* Bytes that a request with a draft or lookup takes beside these, but for its stops. */
+size_t lm_speculation_memory(const LmConfig *config);
+
 /*
  * All texts in the model share n_pages of LM_PAGE positions; a text enters when the pages are free
  * that it can need at most. The session, and those of requests, must outlive it and may be used

@@ -29,6 +29,7 @@ typedef struct GptCall
 	double threshold; /* classify: a label of a lower probability is none; 0: as without one */
 	const struct GptChat *chat; /* chat: the conversation, which becomes the prompt */
 	const Jsonb *logit_bias; /* generate, chat: becomes biases; NULL: none */
+	const char *draft; /* generate: the model that proposes tokens; NULL: none */
 } GptCall;
 
 /* An SQL function that calls a model: how its arguments and result map to requests. */

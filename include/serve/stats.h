@@ -33,6 +33,8 @@ typedef enum GptStat
 	GPT_STAT_PREFIX_HITS,
 	GPT_STAT_PREFIX_MISSES,
 	GPT_STAT_PREFIX_TOKENS,
+	GPT_STAT_PROPOSED, /* tokens, in speculative decoding ... */
+	GPT_STAT_ACCEPTED, /* ... which texts got */
 	GPT_STAT_IMAGE_HITS, /* models that a session loaded by an image that was there */
 	GPT_STAT_IMAGE_MISSES,
 	GPT_STATS

@@ -25,6 +25,7 @@
 #include "core/compat.h"
 #include "serve/call.h"
 #include "serve/call_run.h"
+#include "serve/call_draft.h"
 
 #define RUN_CALLS GPT_ELEMENTS
 /* bytes of text; one that is larger has a run of its own */
@@ -206,6 +207,7 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	LmRequest *requests = palloc0(n * sizeof(LmRequest));
 	int *places = palloc(n * sizeof(int));
 	MemoryContext prepared = NULL;
+	List *drafts = NIL;
 	GptRun measured;
 	LmMany *many;
 	int n_requests = 0;
@@ -225,6 +227,8 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 			continue;
 		requests[n_requests] = call.request;
 		requests[n_requests].sampling.heal = served->heals && !call.request.sampling.marked;
+		if (call.draft != NULL)
+			requests[n_requests].sampling.draft = gpt_draft_session(&drafts, call.draft, served);
 		places[n_requests++] = i;
 	}
 	give_vectors(requests, n_requests, kind->task, served->config);
@@ -238,6 +242,7 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	for (int i = 0; i < n_requests; i++)
 		take_answer(&answers[places[i]], kind, served, &calls[places[i]], &requests[i]);
 	lm_many_forget(many);
+	gpt_drafts_release(drafts);
 	if (prepared != NULL)
 		MemoryContextDelete(prepared);
 	gpt_run_end(&measured, served, answers, n, totals);
@@ -304,18 +309,22 @@ sampling_size(const LmRequest *requests, int n, const LmConfig *config)
 }
 
 /*
- * Bytes of a beam search, and of the copies of stops, biases and counts, with what follows a text
- * through them: one for each text and one for the result. Banned texts have one copy.
+ * Bytes of a beam search or of what runs ahead, and of the copies of stops, biases and counts, with
+ * what follows a text through them: one for each text and one for the result. Banned texts have one
+ * copy.
  */
 static size_t
 generation_size(const LmSampling *sampling, const LmConfig *config)
 {
-	size_t n_copies = sampling->beams > 1 ? sampling->beams + 1 : 1;
+	bool runs_ahead = sampling->draft != NULL || sampling->lookup;
+	size_t n_copies = sampling->beams > 1 ? sampling->beams + 1 : runs_ahead ? 2 : 1;
 	LmError error;
 	size_t size;
 
 	if (!lm_beams_request_memory(&size, config, sampling, &error))
 		gpt_bridge_raise(&error);
+	if (runs_ahead)
+		size += lm_speculation_memory(config);
 	for (int i = 0; i < sampling->n_stops; i++)
 		size += n_copies * (sampling->stops[i].size * (1 + sizeof(uint32)) + 4 * sizeof(LmBytes));
 	size += n_copies * (sampling->n_biases * sizeof(LmBias) + sampling->n_banned * sizeof(uint32));

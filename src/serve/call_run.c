@@ -77,6 +77,8 @@ gpt_run_end(const GptRun *run, const GptServed *served, const GptAnswer *answers
 	counts[GPT_STAT_PREFIX_HITS] = run->counts->hits - run->before.hits;
 	counts[GPT_STAT_PREFIX_MISSES] = run->counts->misses - run->before.misses;
 	counts[GPT_STAT_PREFIX_TOKENS] = run->counts->reused - run->before.reused;
+	counts[GPT_STAT_PROPOSED] = run->counts->proposed - run->before.proposed;
+	counts[GPT_STAT_ACCEPTED] = run->counts->accepted - run->before.accepted;
 	counts[GPT_STAT_TIME] = elapsed(&now, run);
 	gpt_stats_add(gpt_cache_stats(served), counts);
 	gpt_stats_flush_if_due(&now);

@@ -152,6 +152,11 @@ write_counts(ExplainState *state, const int64 *counts, bool misses_workers)
 	ExplainPropertyInteger("Tokens In", NULL, counts[GPT_STAT_TOKENS_IN], state);
 	ExplainPropertyInteger("Tokens Out", NULL, counts[GPT_STAT_TOKENS_OUT], state);
 	ExplainPropertyInteger("Tokens Computed", NULL, counts[GPT_STAT_TOKENS_COMPUTED], state);
+	if (counts[GPT_STAT_PROPOSED] > 0 || !is_text)
+	{
+		ExplainPropertyInteger("Draft Tokens", NULL, counts[GPT_STAT_PROPOSED], state);
+		ExplainPropertyInteger("Draft Tokens Accepted", NULL, counts[GPT_STAT_ACCEPTED], state);
+	}
 	if (state->timing && seconds > 0)
 		ExplainPropertyFloat("Tokens per Second", NULL,
 							 (double) counts[GPT_STAT_TOKENS_COMPUTED] / seconds, 0, state);

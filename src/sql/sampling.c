@@ -7,6 +7,7 @@
 
 #include <limits.h>
 
+#include "serve/call_draft.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 #include "sql/logit_bias.h"
@@ -31,6 +32,7 @@ static void read_drawing(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgum
 static void read_beams(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgumentNames names);
 static void read_penalties(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgumentNames names);
 static void check_banned(const LmSampling *sampling);
+static void read_draft(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names);
 static void refuse(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
 static bool is_given(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
 static double real(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name,
@@ -78,8 +80,8 @@ gpt_sampling_read(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names
 	refuse(fcinfo, names, "choices");
 	refuse(fcinfo, names, "pattern");
 	refuse(fcinfo, names, "schema");
-	refuse(fcinfo, names, "draft");
 	refuse(fcinfo, names, "on_error");
+	read_draft(call, fcinfo, names);
 }
 
 /* The arguments of a draw, which gpt_chat leaves open where the model may choose. */
@@ -137,6 +139,25 @@ read_beams(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgumentNames names
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s cannot be used with %d beams", limit, sampling->beams),
 						errdetail("A beam search draws no tokens.")));
+}
+
+/* A model that proposes tokens, or the word that has them looked up. */
+static void
+read_draft(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names)
+{
+	LmSampling *sampling = &call->request.sampling;
+	char *draft;
+
+	call->draft = NULL;
+	if (!is_given(fcinfo, names, "draft"))
+		return;
+	draft = gpt_argument_text(fcinfo, gpt_argument_number(names, "draft"));
+	if (sampling->beams > 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("draft cannot be used with %d beams", sampling->beams),
+						errdetail("A beam search reads its texts together.")));
+	sampling->lookup = strcmp(draft, GPT_DRAFT_PROMPT) == 0;
+	call->draft = sampling->lookup ? NULL : draft;
 }
 
 static void

@@ -19,6 +19,7 @@
 #include "core/bridge.h"
 #include "core/compat.h"
 #include "serve/call.h"
+#include "serve/call_draft.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 #include "sql/sampling.h"
@@ -157,6 +158,7 @@ static void
 start(Stream *stream, FunctionCallInfo fcinfo)
 {
 	LmRequest *request = &stream->call.request;
+	List *drafts = NIL;
 	bool truncated;
 	LmError error;
 	MemoryContext caller;
@@ -165,6 +167,8 @@ start(Stream *stream, FunctionCallInfo fcinfo)
 	MemoryContextReset(stream->held);
 	caller = MemoryContextSwitchTo(stream->held);
 	stream->served = gpt_cache_acquire(stream->model, GPT_SERVED_LANGUAGE_MODEL);
+	if (stream->call.draft != NULL)
+		request->sampling.draft = gpt_draft_session(&drafts, stream->call.draft, stream->served);
 	prompt = gpt_cleaner_text(NULL, stream->served->cleaner, request->prompt, LM_CLEAN_KEEP_END);
 	if (!gpt_sampling_prepare(&stream->call, stream->served, &error))
 		gpt_bridge_raise(&error);

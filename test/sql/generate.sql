@@ -43,7 +43,6 @@ SELECT gpt_generate('writer', 'x', stop => '');
 
 -- arguments that have no effect yet
 SELECT gpt_generate('writer', 'x', choices => '{a,b}');
-SELECT gpt_generate('writer', 'x', draft => 'reader');
 
 -- models that are not there
 SELECT gpt_generate('', 'x');

@@ -57,7 +57,7 @@ FROM (VALUES
 	('gpt_images', 'model, version, type, size, created_at, last_used_at'),
 	('gpt_settings', 'name, setting, unit, effective, source, reason, context, description'),
 	('gpt_stat_models', 'model, version, calls, rows, errors, tokens_in, tokens_out, tokens_computed, batches, seconds, first_tokens, first_token_seconds, '
-		'prefix_hits, prefix_misses, prefix_tokens, image_hits, image_misses, last_used_at, stats_reset, scope'),
+		'prefix_hits, prefix_misses, prefix_tokens, draft_tokens, draft_accepted, image_hits, image_misses, last_used_at, stats_reset, scope'),
 	('gpt_versions', 'model, version, current, state, task, labels, owner, architecture, parameters, context, vocabulary, tokenizer, loss, validation_loss, validation_bits_per_byte, job, query_sha256, options, watermark, base, size, weights, created_at')
 ) AS w(view, columns);
 

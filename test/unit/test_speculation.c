@@ -16,7 +16,8 @@
 static void
 ask(LmRequest *requests, char prompts[TEXTS][80], LmSession *draft, bool lookup)
 {
-	static const LmBytes stops[] = {{"e", 1}, {"~#", 2}};
+	static const LmBytes stops[] = {{"e", 1}, {"~#", 2}}, banned[] = {{"th", 2}, {"a", 1}};
+	static const LmBias biases[] = {{'s', 2}, {256, -3}};
 
 	for (int i = 0; i < TEXTS; i++)
 	{
@@ -30,6 +31,12 @@ ask(LmRequest *requests, char prompts[TEXTS][80], LmSession *draft, bool lookup)
 							   .top_p = i % 5 == 0 ? 0.7 : 1,
 							   .min_p = i % 4 == 1 ? 0.05 : 0,
 							   .repetition_penalty = i % 6 == 5 ? 1.3 : 1,
+							   .presence_penalty = i % 9 == 2 ? 0.4 : 0,
+							   .frequency_penalty = i % 9 == 4 ? 0.3 : 0,
+							   .n_biases = i % 10 == 6 ? 2 : 0,
+							   .biases = biases,
+							   .n_banned = i % 12 == 7 ? 2 : 0,
+							   .banned = banned,
 							   .seed = (uint64_t) i,
 							   .n_stops = i % 8 == 3 ? 2 : 0,
 							   .stops = stops,

@@ -4,6 +4,7 @@
  * From a generation to tokens that it may take next, and from the model's logits after them to
  * those that it does take.
  */
+#include "engine/many.h"
 #include "serve/draft.h"
 #include "serve/speculation.h"
 
@@ -17,6 +18,8 @@
 #define MEMORY 0.9 /* of trust: the last 10 proposals count */
 #define BEGIN_RIGHT 1.4 /* as if 2 proposals had been made, of which this share was right */
 #define BEGIN_OFFERED 2.0
+/* Bytes that lm_allocate adds to a block: slack for alignment and the host's pointer. */
+#define BLOCK_OVERHEAD (64 + sizeof(void *))
 #define PAUSE 16 /* tokens, at first; twice as many each time that another attempt fails */
 #define LONGEST_PAUSE 256
 
@@ -50,6 +53,12 @@ lm_speculation_create(const LmGeneration *generation, LmSession *session, LmSess
 		return speculation;
 	lm_speculation_free(speculation, host);
 	return NULL;
+}
+
+size_t
+lm_speculation_memory(const LmConfig *config)
+{
+	return lm_generation_size(config) + sizeof(LmSpeculation) + BLOCK_OVERHEAD;
 }
 
 void
