@@ -14,6 +14,9 @@ extern const char *gpt_extension_schema(void);
 /* The oid of one of the extension's tables or indexes. */
 extern Oid gpt_extension_table(const char *name);
 
+/* The oid of one of the extension's types. */
+extern Oid gpt_extension_type(const char *name);
+
 /* Whether it is the extension's table of that name; an extension of any version will do. */
 extern bool gpt_extension_is_table(Oid table, const char *name);
 

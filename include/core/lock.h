@@ -17,6 +17,9 @@
  *                                                      that submit one which starts from it
  *   IMAGE      0         hash             hash + type  a transaction that makes an image
  *   ROOM       0         0                0            a transaction that makes room for one
+ *   PIN        database  hash             0            a transaction that removes versions of the
+ *                                                      model; shared by those that make an object
+ *                                                      which names one
  */
 #ifndef GPT_LOCK_H
 #define GPT_LOCK_H
@@ -34,6 +37,7 @@ typedef enum GptLockClass
 	GPT_LOCK_NAME,
 	GPT_LOCK_IMAGE,
 	GPT_LOCK_ROOM,
+	GPT_LOCK_PIN,
 } GptLockClass;
 
 /* The tag of a lock in this database, or in the whole cluster (database = 0). */

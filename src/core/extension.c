@@ -11,12 +11,14 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "core/extension.h"
 #include "core/version.h"
@@ -159,6 +161,17 @@ gpt_extension_table(const char *name)
 	if (!OidIsValid(table))
 		elog(ERROR, "table %s of extension gpt is missing", name);
 	return table;
+}
+
+Oid
+gpt_extension_type(const char *name)
+{
+	Oid type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
+							   ObjectIdGetDatum(find_extension().schema));
+
+	if (!OidIsValid(type))
+		elog(ERROR, "type %s of extension gpt is missing", name);
+	return type;
 }
 
 bool

@@ -23,6 +23,7 @@
 #include "engine/tokenizer.h"
 #include "sql/arguments.h"
 #include "store/catalog.h"
+#include "store/version_dependents.h"
 
 PG_FUNCTION_INFO_V1(gpt_model_version_in);
 PG_FUNCTION_INFO_V1(gpt_model_version_out);
@@ -49,10 +50,13 @@ Datum
 gpt_model_version_in(PG_FUNCTION_ARGS)
 {
 	const char *reference;
+	Datum value;
 
 	gpt_argument_check_io(fcinfo);
 	reference = PG_GETARG_CSTRING(0);
-	return value_of(reference, strlen(reference));
+	value = value_of(reference, strlen(reference));
+	gpt_dependents_name(reference);
+	return value;
 }
 
 /*

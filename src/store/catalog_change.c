@@ -22,6 +22,7 @@
 #include "store/catalog_model.h"
 #include "store/name_lock.h"
 #include "store/run_files.h"
+#include "store/version_dependents.h"
 #include "store/weights_header.h"
 
 #define PIECE_SIZE (1024 * 1024)
@@ -56,6 +57,9 @@ gpt_catalog_drop_model(const char *name, bool cascade)
 	names = names_to_drop(name, cascade);
 	gpt_model_check_unused(names);
 	lock_to_drop(&model, name, GPT_MODEL_REMOVE);
+	if (OidIsValid(model.owner))
+		gpt_dependents_refuse(name, 0, psprintf("cannot drop model \"%s\"", name), NULL);
+	gpt_dependents_forget_plans();
 	remove_adapters(&model, cascade, names);
 	remove_all(&model);
 	remove_run_files(&model);
@@ -217,6 +221,10 @@ remove_adapters_of(const char *name, const char *base)
 		const GptLockedVersion *version = &model.versions[i];
 
 		all &= version->goes;
+		if (version->goes)
+			gpt_dependents_refuse(name, version->number,
+								  psprintf("cannot drop adapter \"%s@%d\"", name, version->number),
+								  NULL);
 		if (!version->goes && !version->partial && version->belonging == GPT_WEIGHTS_OURS &&
 			current != model.version)
 			current = version->number;
@@ -308,7 +316,13 @@ gpt_catalog_set_image_type(const char *name, GptImageType type)
 			&statement,
 			"UPDATE %s.gpt_model SET image_type = $2 WHERE model = $1 AND image_type <> $2") > 0;
 	gpt_statement_end(&statement);
-	for (int i = 0; changes && i < model.n_versions; i++)
+	if (!changes)
+		return;
+	gpt_dependents_refuse(
+		name, 0, psprintf("cannot change the image type of model \"%s\"", name),
+		"Copy the version with gpt_copy_model, and set the image type of the copy.");
+	gpt_dependents_forget_plans();
+	for (int i = 0; i < model.n_versions; i++)
 		gpt_model_retire_image(&model, model.versions[i].number);
 }
 
@@ -354,6 +368,9 @@ gpt_catalog_rename_model(const char *name, const char *new_name)
 	gpt_model_check_unused(list_make2((char *) name, (char *) new_name));
 	gpt_catalog_check_model_name(new_name);
 	gpt_model_lock_own(&model, name, GPT_MODEL_REMOVE);
+	gpt_dependents_refuse(name, 0, psprintf("cannot rename model \"%s\"", name),
+						  "Drop these objects, or copy the model with gpt_copy_model.");
+	gpt_dependents_forget_plans();
 	if (gpt_model_lock(&target, new_name, GPT_MODEL_REMOVE))
 	{
 		check_new_name(&target);

@@ -18,7 +18,9 @@
 #include "store/blob.h"
 #include "store/catalog.h"
 #include "store/catalog_model.h"
+#include "store/job.h"
 #include "store/model_config.h"
+#include "store/version_dependents.h"
 #include "store/weights.h"
 
 #define MAX_REMOVED 1000
@@ -32,6 +34,7 @@ static void insert_version(const GptPublication *publication, int32 version, Oid
 						   int64 size, const uint8 *sha256);
 static void check_tokenizer(const uint8 *sha256);
 static void remove_older(GptLockedModel *model, const GptPublication *publication);
+static void note_spared(const GptPublication *publication, const char *numbers);
 static void spare_bases(GptLockedModel *model, const GptPublication *publication);
 
 int32
@@ -320,9 +323,34 @@ remove_older(GptLockedModel *model, const GptPublication *publication)
 		if (model->versions[i].goes && ++n_removed > MAX_REMOVED)
 			model->versions[i].goes = false;
 	}
-	/* Once more, for adapters that the limit has spared. */
+	note_spared(publication, gpt_dependents_spare(model));
+	/* Once more, for adapters that the limit has spared, or objects that depend on them. */
 	spare_bases(model, publication);
 	gpt_model_remove_versions(model);
+}
+
+/* Says in the note of the job, or to the session, which versions stay for objects. NULL: none. */
+static void
+note_spared(const GptPublication *publication, const char *numbers)
+{
+	GptStatement statement;
+	bool is_null;
+	int64 job = 0;
+	char *note;
+
+	if (numbers == NULL)
+		return;
+	note = psprintf("older versions stay because objects depend on them: %s", numbers);
+	gpt_statement_begin(&statement);
+	gpt_statement_add(&statement, UUIDOID, UUIDPGetDatum(&publication->run_id));
+	if (gpt_statement_run(&statement, "SELECT job FROM %s.gpt_job WHERE run_id = $1 AND state = "
+									  "'running'") > 0)
+		job = DatumGetInt64(gpt_statement_value(&statement, 0, 1, &is_null));
+	gpt_statement_end(&statement);
+	if (job != 0)
+		gpt_job_add_note(job, note);
+	else
+		ereport(NOTICE, (errmsg_internal("%s", note)));
 }
 
 /*

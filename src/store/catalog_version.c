@@ -11,6 +11,7 @@
 #include "core/statement.h"
 #include "store/catalog.h"
 #include "store/catalog_model.h"
+#include "store/version_dependents.h"
 
 #define MOST_NAMED 20 /* adapters, in a message */
 
@@ -100,6 +101,8 @@ gpt_catalog_drop_version(const char *name, int32 number)
 	version_to_drop(&model, number)->goes = true;
 	gpt_model_wait_for_version(&model, number);
 	check_adapters(&model, number);
+	gpt_dependents_refuse(name, number,
+						  psprintf("cannot drop version %d of model \"%s\"", number, name), NULL);
 	gpt_model_remove_versions(&model);
 	gpt_catalog_sweep_tokenizers();
 }
