@@ -19,6 +19,7 @@
 #define IS_ONE 1
 #define IS_FIRST_ALONE 2
 #define IS_RUN 4
+#define IS_ONE_OF_RUN 8
 
 /* A statement that is executed and has such nodes; in its memory. */
 typedef struct Running
@@ -77,7 +78,7 @@ List *
 gpt_batch_bound_write(const GptBatchBound *bound)
 {
 	int flags = (bound->one ? IS_ONE : 0) | (bound->first_alone ? IS_FIRST_ALONE : 0) |
-				(bound->run ? IS_RUN : 0);
+				(bound->run ? IS_RUN : 0) | (bound->one_of_run ? IS_ONE_OF_RUN : 0);
 
 	return lcons_int(flags, list_copy(bound->limits));
 }
@@ -139,6 +140,8 @@ gpt_batch_wanted(GptBatchWanted *wanted, bool is_first)
 		return 1;
 	/* It is executed without the hook. */
 	if (running->top == NULL)
+		return 1;
+	if ((wanted->flags & IS_ONE_OF_RUN) != 0 && running->count > 0)
 		return 1;
 	/* What a statement that returns changed rows counts is not what it returned. */
 	if ((wanted->flags & IS_RUN) != 0 && running->count > 0)

@@ -144,6 +144,8 @@ cut_call(FuncExpr *call, int kind, Place *place)
 	found = find_result(cut, copy, place->guard);
 	if (found != NULL)
 		return found;
+	if (cut->closed)
+		return (Node *) copy;
 	cut->steps = lappend(cut->steps, list_make2(copy, place->guard));
 	cut->kinds = lappend_int(cut->kinds, kind);
 	cut->calls = lappend(cut->calls, copy);
@@ -168,7 +170,8 @@ find_result(const GptCut *cut, const FuncExpr *call, const List *guard)
 		if (lfirst_int(kind) == GPT_BATCH_FILTER)
 			continue;
 		result++;
-		if (equal(linitial(parts), call) && is_guarded_alike(lsecond(parts), guard))
+		if (equal(linitial(parts), call) &&
+			(cut->closed || is_guarded_alike(lsecond(parts), guard)))
 			return (Node *) makeVar(INDEX_VAR, result, exprType((const Node *) call), -1,
 									exprCollation((const Node *) call), 0);
 	}

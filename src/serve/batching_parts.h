@@ -33,6 +33,7 @@ typedef struct GptBatchBound
 	bool one; /* nothing is certain but the next row */
 	bool first_alone; /* the first row may be the only one (a hash join that finds nothing) */
 	bool run; /* rows that this run of the executor is asked for */
+	bool one_of_run; /* as `one` if this run is asked for some rows only */
 	List *limits; /* int: plan_node_id of Limit nodes */
 } GptBatchBound;
 
@@ -53,6 +54,7 @@ typedef struct GptCut
 {
 	List *columns; /* TargetEntry: what the plan below gives */
 	bool fixed; /* expressions refer to these columns already; else leaves become columns */
+	bool closed; /* no more steps: results that are there take the place of equal calls */
 	List *kinds; /* int, of each step */
 	List *steps; /* list of expression and guard */
 	List *calls; /* FuncExpr: the results, in their order */
@@ -92,8 +94,58 @@ extern List *gpt_batch_expressions(Plan *plan);
 /* The places of the plans below a node that this room knows: of Plan *. */
 extern List *gpt_batch_children(Plan *plan);
 
-/* src/serve/batching_place.c: puts nodes into the statement's plans; the cost of their calls. */
+/* A subplan's bound: that of all places that read it. */
+typedef struct GptBatchSubplan
+{
+	bool is_read;
+	GptBatchBound bound;
+	bool is_parallel;
+} GptBatchSubplan;
+
+/* The walk over a statement's plans. */
+typedef struct GptBatchWalk
+{
+	PlannedStmt *statement;
+	GptBatchSubplan *subplans; /* [n] */
+	int last_node_id;
+	int n_nodes; /* that were put into the plans */
+	double cost; /* of their calls */
+} GptBatchWalk;
+
+/* What stands above the place of a plan. */
+typedef struct GptBatchAbove
+{
+	GptBatchBound bound;
+	bool is_volatile; /* functions above run between the rows of this place */
+	bool is_parallel; /* below Gather */
+} GptBatchAbove;
+
+/*
+ * src/serve/batching_place.c: puts nodes into the statement's plans; the cost of their calls, or
+ * less than 0 if it put none.
+ */
 extern double gpt_batch_place(PlannedStmt *statement);
+
+/* src/serve/batching_node.c: the node of the steps over a plan, without its list. */
+extern CustomScan *gpt_batch_node(GptCut *cut, Plan *below, GptBatchWalk *walk,
+								  const GptBatchAbove *above);
+
+/*
+ * src/serve/batching_between.c: a node over a plan that passes its columns on, with results behind
+ * them; _columns: an expression of the steps as the plan above the node sees it. _outer_keys and
+ * _inner_keys put such nodes below a hash join; above: of the plan below.
+ */
+extern Plan *gpt_batch_between(GptCut *cut, Plan *below, GptBatchWalk *walk,
+							   const GptBatchAbove *above);
+extern Node *gpt_batch_columns(Node *node, int n_columns);
+extern void gpt_batch_outer_keys(HashJoin *join, GptBatchWalk *walk, const GptBatchAbove *above);
+extern void gpt_batch_inner_keys(HashJoin *join, GptBatchWalk *walk, const GptBatchAbove *above);
+
+/*
+ * src/serve/batching_aggregate.c: puts a node between Agg or WindowAgg and the plan below it, so
+ * that arguments and filters of aggregates refer to its columns. above: of the plan below.
+ */
+extern void gpt_batch_aggregates(Plan *plan, GptBatchWalk *walk, const GptBatchAbove *above);
 
 /* src/serve/batching_bound.c: the rows that are wanted now, at least 1. */
 typedef struct GptBatchWanted GptBatchWanted;

@@ -6,65 +6,37 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
-#include "utils/syscache.h"
 
 #include "serve/batching_parts.h"
 
-/* A subplan's bound: that of all places that read it. */
-typedef struct Subplan
-{
-	bool is_read;
-	GptBatchBound bound;
-	bool is_parallel;
-} Subplan;
-
-/* What stands above the place of a plan. */
-typedef struct Above
-{
-	GptBatchBound bound;
-	bool is_volatile; /* functions above run between the rows of this place */
-	bool is_parallel; /* below Gather */
-} Above;
-
-typedef struct Walk
-{
-	PlannedStmt *statement;
-	Subplan *subplans; /* [n] */
-	int last_node_id;
-	int n_nodes; /* that were put into the plans */
-	double cost; /* of their calls */
-} Walk;
-
 static int greatest_node_id(Plan *plan);
-static void place_in(Plan **place, Walk *walk, const Above *above);
-static void read_subplans(Plan *plan, Walk *walk, const Above *above);
-static bool read_subplan(Node *node, Walk *walk);
-static void note_reader(Walk *walk, int plan_id, const GptBatchBound *bound, bool is_parallel);
-static void place_below(Plan *plan, Walk *walk, const Above *above);
-static void place_in_children(Plan *plan, Walk *walk, const Above *above);
+static void place_in(Plan **place, GptBatchWalk *walk, const GptBatchAbove *above);
+static void read_subplans(Plan *plan, GptBatchWalk *walk, const GptBatchAbove *above);
+static bool read_subplan(Node *node, GptBatchWalk *walk);
+static void note_reader(GptBatchWalk *walk, int plan_id, const GptBatchBound *bound,
+						bool is_parallel);
+static void place_below(Plan *plan, GptBatchWalk *walk, const GptBatchAbove *above);
+static void place_in_children(Plan *plan, GptBatchWalk *walk, const GptBatchAbove *above);
+static void place_between(Plan *plan, Plan **child, GptBatchWalk *walk,
+						  const GptBatchAbove *of_child);
 static GptBatchBound bound_of_child(Plan *plan, bool is_inner, const GptBatchBound *bound);
 static bool reads_all_first(const Plan *plan);
-static bool is_bounded(const GptBatchBound *bound);
-static Plan *put_over(Plan *below, Walk *walk, const Above *above);
+static Plan *put_over(Plan *below, GptBatchWalk *walk, const GptBatchAbove *above);
 static bool computes_list(const Plan *plan);
 static List *take_filters(Plan *plan, const PlannedStmt *statement);
+static bool is_movable_join(const Plan *plan);
 static List *cut_from_call(List **conditions);
 static List *cut_list(GptCut *cut, List *list, bool is_filtered, const PlannedStmt *statement);
-static CustomScan *make_node(GptCut *cut, Plan *below, Walk *walk, const Above *above);
-static double cost_of_calls(const GptCut *cut, double rows);
 
 double
 gpt_batch_place(PlannedStmt *statement)
 {
-	Above top = {.bound.run = true};
+	GptBatchAbove top = {.bound.run = true};
 	int n = list_length(statement->subplans);
-	Walk walk = {.statement = statement, .subplans = palloc0(n * sizeof(Subplan))};
+	GptBatchWalk walk = {.statement = statement, .subplans = palloc0(n * sizeof(GptBatchSubplan))};
 	ListCell *cell;
 
 	walk.last_node_id = greatest_node_id(statement->planTree);
@@ -75,9 +47,9 @@ gpt_batch_place(PlannedStmt *statement)
 	for (int i = n - 1; i >= 0; i--)
 	{
 		Plan **place = (Plan **) &lfirst(list_nth_cell(statement->subplans, i));
-		Above above = {.bound = walk.subplans[i].bound,
-					   .is_volatile = true,
-					   .is_parallel = walk.subplans[i].is_parallel};
+		GptBatchAbove above = {.bound = walk.subplans[i].bound,
+							   .is_volatile = true,
+							   .is_parallel = walk.subplans[i].is_parallel};
 
 		/* That of a CTE that changes rows runs to its end in any case. */
 		above.bound.one |= !walk.subplans[i].is_read;
@@ -104,7 +76,7 @@ greatest_node_id(Plan *plan)
 
 /* The plan at this place, and those below it. */
 static void
-place_in(Plan **place, Walk *walk, const Above *above)
+place_in(Plan **place, GptBatchWalk *walk, const GptBatchAbove *above)
 {
 	check_stack_depth();
 	read_subplans(*place, walk, above);
@@ -115,7 +87,7 @@ place_in(Plan **place, Walk *walk, const Above *above)
 
 /* Notes how the node reads subplans. */
 static void
-read_subplans(Plan *plan, Walk *walk, const Above *above)
+read_subplans(Plan *plan, GptBatchWalk *walk, const GptBatchAbove *above)
 {
 	read_subplan((Node *) plan->targetlist, walk);
 	read_subplan((Node *) plan->qual, walk);
@@ -126,7 +98,7 @@ read_subplans(Plan *plan, Walk *walk, const Above *above)
 }
 
 static bool
-read_subplan(Node *node, Walk *walk)
+read_subplan(Node *node, GptBatchWalk *walk)
 {
 	const SubPlan *subplan = (const SubPlan *) node;
 
@@ -146,21 +118,22 @@ read_subplan(Node *node, Walk *walk)
 }
 
 static void
-note_reader(Walk *walk, int plan_id, const GptBatchBound *bound, bool is_parallel)
+note_reader(GptBatchWalk *walk, int plan_id, const GptBatchBound *bound, bool is_parallel)
 {
-	Subplan *subplan = &walk->subplans[plan_id - 1];
+	GptBatchSubplan *subplan = &walk->subplans[plan_id - 1];
 
 	subplan->is_read = true;
 	subplan->bound.one |= bound->one;
 	subplan->bound.first_alone |= bound->first_alone;
 	subplan->bound.run |= bound->run;
+	subplan->bound.one_of_run |= bound->one_of_run;
 	subplan->bound.limits = list_union_int(subplan->bound.limits, bound->limits);
 	subplan->is_parallel |= is_parallel;
 }
 
 /* The plans below a node, each with what its rows mean to the node. */
 static void
-place_below(Plan *plan, Walk *walk, const Above *above)
+place_below(Plan *plan, GptBatchWalk *walk, const GptBatchAbove *above)
 {
 	switch (nodeTag(plan))
 	{
@@ -196,7 +169,7 @@ place_below(Plan *plan, Walk *walk, const Above *above)
 }
 
 static void
-place_in_children(Plan *plan, Walk *walk, const Above *above)
+place_in_children(Plan *plan, GptBatchWalk *walk, const GptBatchAbove *above)
 {
 	const PlannedStmt *statement = walk->statement;
 	List *children = gpt_batch_children(plan);
@@ -207,7 +180,7 @@ place_in_children(Plan *plan, Walk *walk, const Above *above)
 	foreach (cell, children)
 	{
 		Plan **child = lfirst(cell);
-		Above of_child = *above;
+		GptBatchAbove of_child = *above;
 
 		of_child.bound = bound_of_child(plan, child == &plan->righttree, &above->bound);
 		of_child.is_parallel |= IsA(plan, Gather) || IsA(plan, GatherMerge);
@@ -222,6 +195,25 @@ place_in_children(Plan *plan, Walk *walk, const Above *above)
 			of_child.is_volatile |= gpt_batch_volatile_plan(other, statement) != GPT_VOLATILE_NOT;
 		}
 		place_in(child, walk, &of_child);
+		place_between(plan, child, walk, &of_child);
+	}
+}
+
+/* A node between, where this one computes calls from the child's columns. */
+static void
+place_between(Plan *plan, Plan **child, GptBatchWalk *walk, const GptBatchAbove *of_child)
+{
+	GptBatchAbove of_table = *of_child;
+
+	if (child == &plan->lefttree && (IsA(plan, Agg) || IsA(plan, WindowAgg)))
+		gpt_batch_aggregates(plan, walk, of_child);
+	if (child == &plan->lefttree && IsA(plan, HashJoin))
+		gpt_batch_outer_keys((HashJoin *) plan, walk, of_child);
+	if (child == &plan->righttree && IsA(plan, HashJoin))
+	{
+		of_table.bound = bound_of_child(plan->righttree, false, &of_child->bound);
+		of_table.is_volatile = false;
+		gpt_batch_inner_keys((HashJoin *) plan, walk, &of_table);
 	}
 }
 
@@ -244,12 +236,6 @@ reads_all_first(const Plan *plan)
 	}
 }
 
-static bool
-is_bounded(const GptBatchBound *bound)
-{
-	return bound->one || bound->run || bound->limits != NIL;
-}
-
 /* What is certain of a child's rows, given what is certain of the node's. */
 static GptBatchBound
 bound_of_child(Plan *plan, bool is_inner, const GptBatchBound *bound)
@@ -257,7 +243,12 @@ bound_of_child(Plan *plan, bool is_inner, const GptBatchBound *bound)
 	GptBatchBound all = {0};
 	GptBatchBound one = {.one = true};
 	GptBatchBound same = *bound;
+	GptBatchBound each = *bound;
 
+	/* The child where a row may need many of the child's rows, or none. */
+	each.one |= bound->limits != NIL;
+	each.one_of_run |= bound->run;
+	each.run = false;
 	if (reads_all_first(plan))
 		return all;
 	switch (nodeTag(plan))
@@ -283,13 +274,11 @@ bound_of_child(Plan *plan, bool is_inner, const GptBatchBound *bound)
 		case T_MergeJoin:
 			return one;
 		case T_WindowAgg:
-			return ((WindowAgg *) plan)->runCondition != NIL || is_bounded(bound) ? one : same;
+			return ((WindowAgg *) plan)->runCondition != NIL ? one : each;
 		case T_Memoize:
 			return ((Memoize *) plan)->singlerow ? one : same;
 		case T_NestLoop:
 		case T_HashJoin:
-			if (is_bounded(bound))
-				return one;
 			/* One match may be enough. */
 			if (is_inner &&
 				(((Join *) plan)->inner_unique || ((Join *) plan)->jointype == JOIN_SEMI ||
@@ -297,11 +286,10 @@ bound_of_child(Plan *plan, bool is_inner, const GptBatchBound *bound)
 				return one;
 			/* A hash join may look at one row of its outer side first. */
 			if (IsA(plan, HashJoin))
-				same.first_alone = true;
-			return same;
+				each.first_alone = true;
+			return each;
 		default:
-			/* A row may need many rows of the child, or none. */
-			return is_bounded(bound) ? one : same;
+			return each;
 	}
 }
 
@@ -351,7 +339,7 @@ computes_list(const Plan *plan)
  * on; the plan itself where it stays as it is.
  */
 static Plan *
-put_over(Plan *below, Walk *walk, const Above *above)
+put_over(Plan *below, GptBatchWalk *walk, const GptBatchAbove *above)
 {
 	const PlannedStmt *statement = walk->statement;
 	GptVolatile of_list = gpt_batch_volatile((Node *) below->targetlist, statement);
@@ -361,8 +349,12 @@ put_over(Plan *below, Walk *walk, const Above *above)
 	CustomScan *node;
 	ListCell *cell;
 
-	/* Functions of users in the list run between the rows, and may do anything. */
-	if (of_list == GPT_VOLATILE_USER)
+	/*
+	 * Functions of users in the list run between the rows, and may do anything; those in arguments
+	 * of aggregates run below.
+	 */
+	if (of_list == GPT_VOLATILE_USER ||
+		(of_list != GPT_VOLATILE_NOT && (IsA(below, Agg) || IsA(below, WindowAgg))))
 		return below;
 	if (above->is_volatile || of_list != GPT_VOLATILE_NOT)
 	{
@@ -383,7 +375,7 @@ put_over(Plan *below, Walk *walk, const Above *above)
 	above_list = cut_list(&cut, below->targetlist, filters != NIL, statement);
 	if (cut.calls == NIL && filters == NIL)
 		return below;
-	node = make_node(&cut, below, walk, above);
+	node = gpt_batch_node(&cut, below, walk, above);
 	node->scan.plan.targetlist = above_list;
 	below->targetlist = cut.columns;
 	return &node->scan.plan;
@@ -393,6 +385,8 @@ put_over(Plan *below, Walk *walk, const Above *above)
 static List *
 take_filters(Plan *plan, const PlannedStmt *statement)
 {
+	List **joinqual = NULL;
+	int n_joinqual = 0;
 	List *filters;
 
 	switch (nodeTag(plan))
@@ -404,14 +398,44 @@ take_filters(Plan *plan, const PlannedStmt *statement)
 		default:
 			break;
 	}
-	filters = cut_from_call(&plan->qual);
+	filters = is_movable_join(plan) ? cut_from_call(&((Join *) plan)->joinqual) : NIL;
+	if (filters == NIL)
+		filters = cut_from_call(&plan->qual);
+	else
+	{
+		joinqual = &((Join *) plan)->joinqual;
+		n_joinqual = list_length(filters);
+		filters = list_concat(filters, plan->qual);
+		plan->qual = NIL;
+	}
 	/* They are computed for many rows, one condition after the other. */
 	if (gpt_batch_volatile((Node *) filters, statement) != GPT_VOLATILE_NOT)
 	{
-		plan->qual = list_concat(plan->qual, filters);
+		if (joinqual != NULL)
+			*joinqual = list_concat(*joinqual, list_truncate(list_copy(filters), n_joinqual));
+		plan->qual = list_concat(plan->qual, list_copy_tail(filters, n_joinqual));
 		return NIL;
 	}
 	return filters;
+}
+
+/*
+ * Whether conditions of the join may come after it: an outer join needs them to know what has no
+ * match, and a join that ends at the first match needs all of them.
+ */
+static bool
+is_movable_join(const Plan *plan)
+{
+	switch (nodeTag(plan))
+	{
+		case T_NestLoop:
+		case T_HashJoin:
+		case T_MergeJoin:
+			return ((const Join *) plan)->jointype == JOIN_INNER &&
+				   !((const Join *) plan)->inner_unique;
+		default:
+			return false;
+	}
 }
 
 /* Leaves the conditions before the first with a call. */
@@ -457,60 +481,4 @@ cut_list(GptCut *cut, List *list, bool is_filtered, const PlannedStmt *statement
 		above = lappend(above, entry);
 	}
 	return above;
-}
-
-/* The node of the steps, without its list. */
-static CustomScan *
-make_node(GptCut *cut, Plan *below, Walk *walk, const Above *above)
-{
-	CustomScan *node = makeNode(CustomScan);
-	Plan *plan = &node->scan.plan;
-	AttrNumber number = 0;
-	ListCell *step;
-	ListCell *kind;
-
-	foreach (step, cut->calls)
-		node->custom_scan_tlist =
-			lappend(node->custom_scan_tlist, makeTargetEntry(lfirst(step), ++number, NULL, false));
-	/* For EXPLAIN. */
-	forboth(step, cut->steps, kind, cut->kinds)
-	{
-		if (lfirst_int(kind) == GPT_BATCH_FILTER)
-			plan->qual = lappend(plan->qual, linitial(lfirst(step)));
-	}
-	plan->startup_cost = below->startup_cost;
-	plan->total_cost = below->total_cost;
-	plan->plan_rows = below->plan_rows;
-	plan->plan_width = below->plan_width;
-	plan->parallel_safe = below->parallel_safe;
-	plan->plan_node_id = ++walk->last_node_id;
-	plan->lefttree = below;
-	plan->extParam = bms_copy(below->extParam);
-	plan->allParam = bms_copy(below->allParam);
-	node->custom_exprs = cut->steps;
-	node->custom_private = list_make2(cut->kinds, gpt_batch_bound_write(&above->bound));
-	node->methods = &gpt_batch_methods;
-	walk->n_nodes++;
-	walk->cost += cost_of_calls(cut, plan->plan_rows);
-	return node;
-}
-
-/* The part of the plan's cost that the planner counts for the calls. */
-static double
-cost_of_calls(const GptCut *cut, double rows)
-{
-	double cost = 0;
-	ListCell *cell;
-
-	foreach (cell, cut->calls)
-	{
-		Oid function = lfirst_node(FuncExpr, cell)->funcid;
-		HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		cost += ((Form_pg_proc) GETSTRUCT(tuple))->procost * cpu_operator_cost * rows;
-		ReleaseSysCache(tuple);
-	}
-	return cost;
 }

@@ -80,6 +80,49 @@ SELECT c.*, q FROM unnest(ARRAY[
 	$$SELECT CASE WHEN random() < 2 THEN gpt_score('clauses', body) END FROM line$$,
 	$$SELECT greatest(gpt_score('clauses', body), 1.3), ARRAY[gpt_score('clauses', body)], ROW(gpt_classify('labels', body), id), gpt_score('clauses', body) IS NULL FROM line$$]) q, compare(q) c;
 
+-- aggregates, groups and windows
+SELECT c.*, q FROM unnest(ARRAY[
+	$$SELECT avg(gpt_score('clauses', body)), count(*) FILTER (WHERE gpt_classify('labels', body) = '1') FROM line$$,
+	$$SELECT class, sum(gpt_score('clauses', body)) FILTER (WHERE odd), max(gpt_score('clauses', body)) FROM line GROUP BY class ORDER BY class$$,
+	$$SELECT class, sum(gpt_score('clauses', body)) FROM line GROUP BY class HAVING sum(gpt_score('clauses', body)) > 80 ORDER BY class$$,
+	$$SELECT class, count(*) FROM line GROUP BY class HAVING gpt_score('clauses', string_agg(body, ' ' ORDER BY id)) > 1 AND class > 1 ORDER BY class$$,
+	$$SELECT gpt_classify('labels', body), count(DISTINCT gpt_classify('labels', body || '!')) FROM line GROUP BY 1 ORDER BY 1$$,
+	$$SELECT class, odd, avg(gpt_score('clauses', body)) FROM line GROUP BY GROUPING SETS ((class), (odd), ()) ORDER BY 1, 2$$,
+	$$SELECT sum(CASE WHEN odd THEN gpt_score('clauses', body) END), array_agg(gpt_classify('labels', body) ORDER BY id) FROM line WHERE id < 90$$,
+	$$SELECT id, avg(gpt_score('clauses', body)) OVER (PARTITION BY class ORDER BY id) FROM line ORDER BY id$$,
+	$$SELECT id, first_value(gpt_score('clauses', body)) OVER (PARTITION BY class ORDER BY id) FROM line ORDER BY id$$,
+	$$SELECT DISTINCT gpt_classify('labels', body) FROM line ORDER BY 1$$,
+	$$SELECT class, avg(gpt_score('clauses', body)) FROM line GROUP BY class ORDER BY class LIMIT 2$$]) q, compare(q) c;
+
+-- joins
+SELECT c.*, q FROM unnest(ARRAY[
+	$$SELECT l.id, name FROM line l JOIN class c USING (class) WHERE gpt_classify('labels', l.body || c.name) = '1' ORDER BY 1$$,
+	$$SELECT l.id, name FROM line l JOIN class c USING (class) WHERE gpt_classify('labels', l.body) = '1' ORDER BY 1$$,
+	$$SELECT l.id, name FROM line l LEFT JOIN class c ON c.class = l.class AND gpt_classify('labels', l.body || c.name) = '1' ORDER BY 1$$,
+	$$SELECT l.id, name FROM line l LEFT JOIN class c ON c.class = l.class + 1 WHERE coalesce(gpt_classify('labels', l.body || c.name), '1') = '1' ORDER BY 1$$,
+	$$SELECT l.id FROM line l JOIN class c ON c.class::text = gpt_classify('labels', l.body) ORDER BY 1$$,
+	$$SELECT l.id FROM line l WHERE EXISTS (SELECT FROM class c WHERE c.class = l.class AND gpt_classify('labels', c.name || l.body) = '1')$$,
+	$$SELECT c.name, s.* FROM class c, LATERAL (SELECT id, gpt_score('clauses', body || c.name) FROM line l WHERE l.class = c.class ORDER BY id LIMIT 3) s ORDER BY 1, 2$$,
+	$$SELECT l.id, gpt_score('clauses', l.body) FROM line l JOIN class c USING (class) LIMIT 3$$,
+	$$SELECT a.id FROM line a JOIN line b ON a.id = b.id AND gpt_score('clauses', a.body) < gpt_score('clauses', b.body || '.') ORDER BY 1$$,
+	$$SELECT l.id, gpt_score('clauses', l.body) FROM line l JOIN (SELECT 1 AS class WHERE false OFFSET 0) c USING (class)$$]) q, compare(q) c;
+
+-- subqueries, CTEs and sets
+SELECT c.*, q FROM unnest(ARRAY[
+	$$WITH scored AS MATERIALIZED (SELECT id, gpt_score('clauses', body) AS score FROM line) SELECT count(*), avg(score), (SELECT max(score) FROM scored) FROM scored$$,
+	$$WITH scored AS MATERIALIZED (SELECT id, gpt_score('clauses', body) AS score FROM line) SELECT * FROM scored LIMIT 3$$,
+	$$SELECT c.name, (SELECT avg(gpt_score('clauses', body)) FROM line l WHERE l.class = c.class) FROM class c ORDER BY 1$$,
+	$$SELECT c.name, (SELECT gpt_score('clauses', body) FROM line l WHERE l.class = c.class ORDER BY id LIMIT 1) FROM class c ORDER BY 1$$,
+	$$SELECT name FROM class WHERE class::text IN (SELECT gpt_classify('labels', body) FROM line) ORDER BY 1$$,
+	$$SELECT name, ARRAY(SELECT gpt_classify('labels', body) FROM line l WHERE l.class = c.class ORDER BY id) FROM class c ORDER BY 1$$,
+	$$SELECT EXISTS (SELECT FROM line WHERE gpt_classify('labels', body) = '1')$$,
+	$$SELECT gpt_score('clauses', body) FROM line WHERE id < 100 UNION ALL (SELECT gpt_score('clauses', name) FROM class ORDER BY 1)$$,
+	$$SELECT gpt_classify('labels', body) FROM line EXCEPT SELECT '1'$$,
+	$$WITH RECURSIVE r AS (SELECT 1 AS i, gpt_generate('clauses', 'a', 3, seed => 1) AS t UNION ALL SELECT i + 1, gpt_generate('clauses', t, 3, seed => i) FROM r WHERE i < 5) SELECT * FROM r$$,
+	$$SELECT * FROM (SELECT id, gpt_score('clauses', body) AS s FROM line OFFSET 0) q WHERE s > 1.3 LIMIT 4$$,
+	$$SELECT id FROM line ORDER BY gpt_score('clauses', body), id LIMIT 5$$,
+	$$SELECT id, (SELECT count(*) FROM class WHERE class < l.class AND gpt_score('clauses', name) > 1) FROM line l WHERE id < 20 AND gpt_score('clauses', body) > (SELECT 1)$$]) q, compare(q) c;
+
 SELECT gpt_drop_model('clauses'), gpt_drop_model('labels');
 DROP TABLE line, class;
 DROP FUNCTION rows_of, plan_of, compare;

@@ -1,0 +1,71 @@
+/*
+ * src/serve/batching_node.c
+ *
+ * The plan node of steps that were cut from expressions.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/syscache.h"
+
+#include "serve/batching_parts.h"
+
+static double cost_of_calls(const GptCut *cut, double rows);
+
+CustomScan *
+gpt_batch_node(GptCut *cut, Plan *below, GptBatchWalk *walk, const GptBatchAbove *above)
+{
+	CustomScan *node = makeNode(CustomScan);
+	Plan *plan = &node->scan.plan;
+	AttrNumber number = 0;
+	ListCell *step;
+	ListCell *kind;
+
+	foreach (step, cut->calls)
+		node->custom_scan_tlist =
+			lappend(node->custom_scan_tlist, makeTargetEntry(lfirst(step), ++number, NULL, false));
+	/* For EXPLAIN. */
+	forboth(step, cut->steps, kind, cut->kinds)
+	{
+		if (lfirst_int(kind) == GPT_BATCH_FILTER)
+			plan->qual = lappend(plan->qual, linitial(lfirst(step)));
+	}
+	plan->startup_cost = below->startup_cost;
+	plan->total_cost = below->total_cost;
+	plan->plan_rows = below->plan_rows;
+	plan->plan_width = below->plan_width;
+	plan->parallel_safe = below->parallel_safe;
+	plan->plan_node_id = ++walk->last_node_id;
+	plan->lefttree = below;
+	plan->extParam = bms_copy(below->extParam);
+	plan->allParam = bms_copy(below->allParam);
+	node->custom_exprs = cut->steps;
+	node->custom_private = list_make2(cut->kinds, gpt_batch_bound_write(&above->bound));
+	node->methods = &gpt_batch_methods;
+	walk->n_nodes++;
+	walk->cost += cost_of_calls(cut, plan->plan_rows);
+	return node;
+}
+
+/* The part of the plan's cost that the planner counts for the calls. */
+static double
+cost_of_calls(const GptCut *cut, double rows)
+{
+	double cost = 0;
+	ListCell *cell;
+
+	foreach (cell, cut->calls)
+	{
+		Oid function = lfirst_node(FuncExpr, cell)->funcid;
+		HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		cost += ((Form_pg_proc) GETSTRUCT(tuple))->procost * cpu_operator_cost * rows;
+		ReleaseSysCache(tuple);
+	}
+	return cost;
+}
