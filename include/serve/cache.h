@@ -68,6 +68,12 @@ extern void gpt_cache_count_call(const GptServed *served);
 extern LmSession *gpt_cache_session(const GptServed *served);
 
 /*
+ * The same of a model that proposes tokens to another one: its room for one text stays as long as
+ * this use.
+ */
+extern LmSession *gpt_cache_draft(const GptServed *served);
+
+/*
  * An LmMany for requests to the model. One request uses that of the session; several use one with
  * as much room as gpt.max_memory leaves beside `held`, the bytes that the caller has allocated. It
  * stays until all uses of the model have ended, or a further call needs more room; until then the

@@ -28,6 +28,7 @@ typedef struct Use
 	GptCachedModel *entry;
 	GptStatsKey stats;
 	bool is_counted; /* its call */
+	bool is_draft;
 	MemoryContext context;
 	MemoryContextCallback end;
 } Use;
@@ -190,6 +191,8 @@ end_use(void *arg)
 	GptCachedModel *root = gpt_cached_root(entry);
 	LmError error;
 
+	if (((Use *) arg)->is_draft)
+		entry->n_drafts--;
 	if (--root->n_family_pins == 0)
 		gpt_cached_drop_many(root);
 	if (--entry->n_pins == 0 && gpt_cached_alone_size(entry) > 0)
@@ -240,6 +243,19 @@ gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64
 	root->many_sequences = n_sequences;
 	root->many_pages = n_pages;
 	return root->many;
+}
+
+LmSession *
+gpt_cache_draft(const GptServed *served)
+{
+	Use *use = (Use *) served;
+
+	open_session(use->entry);
+	(void) alone_of(use->entry, 0);
+	if (!use->is_draft)
+		use->entry->n_drafts++;
+	use->is_draft = true;
+	return use->entry->session;
 }
 
 static size_t

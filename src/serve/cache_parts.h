@@ -58,6 +58,7 @@ typedef struct GptCachedModel
 	int many_sequences;
 	int many_pages;
 	int n_pins; /* uses that have not ended */
+	int n_drafts; /* those of them that need its session's LmMany beside that of another model */
 	int n_family_pins; /* the same of it and its adapters; of an adapter 0 */
 	bool is_used; /* since the last transaction ended */
 } GptCachedModel;

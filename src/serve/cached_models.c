@@ -93,6 +93,8 @@ gpt_cached_needed_size(const GptCachedModel *keep)
 
 		if (is_needed(entry, keep))
 			size += entry_size(entry);
+		if (entry->n_drafts > 0 && entry != keep)
+			size += gpt_cached_alone_size(entry);
 	}
 	if (keep != NULL)
 		size += gpt_cached_alone_size(keep);
@@ -206,7 +208,7 @@ gpt_cached_make_room(uint64 size, const GptCachedModel *keep)
 	{
 		GptCachedModel *entry = dlist_container(GptCachedModel, node, iter.cur);
 
-		if (total > limit && entry != keep)
+		if (total > limit && entry != keep && entry->n_drafts == 0)
 		{
 			total -= gpt_cached_alone_size(entry);
 			gpt_cached_drop_alone(entry);

@@ -19,12 +19,12 @@ gpt_draft_session(List **held, const char *name, const GptServed *served)
 	{
 		draft = lfirst(cell);
 		if (strcmp(draft->model, name) == 0)
-			return gpt_cache_session(draft);
+			return gpt_cache_draft(draft);
 	}
 	draft = gpt_cache_acquire(name, GPT_SERVED_LANGUAGE_MODEL);
 	check(draft, served);
 	*held = lappend(*held, unconstify(GptServed *, draft));
-	return gpt_cache_session(draft);
+	return gpt_cache_draft(draft);
 }
 
 /* The errors of the engine's own check, with names. */

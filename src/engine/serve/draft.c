@@ -37,6 +37,8 @@ lm_draft_logits(float *logits, int *start, LmSession *draft, const int32_t *ids,
 	LmMany *alone = draft->alone;
 	int V = draft->config.vocabulary, most = V < vocabulary ? V : vocabulary, n_read;
 
+	if (!alone)
+		return lm_fail(error, LM_ERR_MEMORY, -1, "the draft has no room for a text");
 	if (alone->sequences[0].model != draft->model)
 		lm_sequence_truncate(&alone->sequences[0], alone->pages, 0);
 	alone->sequences[0].model = draft->model;
