@@ -44,7 +44,8 @@ gpt_batch_kind_of(const Node *node)
 		list_length(call->args) < 2)
 		return -1;
 	model = linitial(call->args);
-	if (!IsA(model, Const) || model->constisnull || model->consttype != TEXTOID ||
+	/* A name, or a version (gpt_model_version), which has the same bytes. */
+	if (!IsA(model, Const) || model->constisnull ||
 		(exprType(lsecond(call->args)) != TEXTOID && exprType(lsecond(call->args)) != JSONBOID))
 		return -1;
 	return kind_of_function(call->funcid);

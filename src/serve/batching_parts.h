@@ -155,6 +155,30 @@ extern List *gpt_batch_bound_write(const GptBatchBound *bound);
 extern GptBatchWanted *gpt_batch_wanted_begin(const List *bound, EState *estate);
 extern int64 gpt_batch_wanted(GptBatchWanted *wanted, bool is_first);
 
+/*
+ * src/serve/batching_memo.c: answers by arguments, in the memory context that is current at
+ * _begin; NULL for a function that is volatile. n_calls: of the node, which share the memory.
+ * _batch begins a batch: a memo that is full is emptied, or ended where it did not help. _find
+ * returns the place of the value for the arguments, all detoasted; whoever finds it not asked asks
+ * and sets `place`. _keep: the answer; NULL, or an error: there is none.
+ */
+#define GPT_BATCH_KNOWN (-1)
+#define GPT_BATCH_NOT_ASKED (-2)
+
+typedef struct GptBatchValue
+{
+	int place; /* among the calls of the present batch, or one of these */
+	bool is_null;
+	Datum value;
+} GptBatchValue;
+
+typedef struct GptBatchMemo GptBatchMemo;
+
+extern GptBatchMemo *gpt_batch_memo_begin(FuncExpr *call, int n_calls);
+extern void gpt_batch_memo_batch(GptBatchMemo **memo);
+extern GptBatchValue *gpt_batch_memo_find(GptBatchMemo *memo, FunctionCallInfo fcinfo);
+extern void gpt_batch_memo_keep(GptBatchMemo *memo, GptBatchValue *value, const GptAnswer *answer);
+
 /* src/serve/batching_step.c: a step as it is executed. */
 typedef struct GptBatchStep
 {
@@ -168,6 +192,7 @@ typedef struct GptBatchStep
 	FunctionCallInfo fcinfo;
 	/* keeps the model and its common prefixes until the end */
 	const GptServed *held;
+	GptBatchMemo *memo; /* or NULL */
 } GptBatchStep;
 
 /* A row that was read. */
@@ -198,6 +223,7 @@ typedef struct GptBatch
 
 	GptCallTotals totals;
 	int64 n_batches;
+	int64 n_repeated; /* calls that were answered before */
 } GptBatch;
 
 extern void gpt_batch_step_init(GptBatch *batch, GptBatchStep *step, List *expressions, int kind);

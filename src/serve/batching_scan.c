@@ -227,6 +227,8 @@ explain(CustomScanState *node, List *ancestors, ExplainState *state)
 	if (!state->analyze)
 		return;
 	ExplainPropertyInteger("Batches", NULL, batch->n_batches, state);
+	if (batch->n_repeated > 0)
+		ExplainPropertyInteger("Repeated Calls", NULL, batch->n_repeated, state);
 	ExplainPropertyInteger("Tokens", NULL, batch->totals.tokens, state);
 	if (state->timing && batch->totals.seconds > 0)
 		ExplainPropertyFloat("Tokens per Second", NULL,

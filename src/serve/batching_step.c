@@ -20,12 +20,24 @@
 #include "core/bridge.h"
 #include "serve/batching_parts.h"
 
+/* The calls of a step in a batch, and the rows that wait for them. */
+typedef struct Asked
+{
+	GptCall *calls;
+	GptBatchValue **values; /* where the answer is kept, or NULL */
+	int n;
+	GptBatchRow **rows;
+	int *places; /* of the rows' calls */
+	int n_rows;
+} Asked;
+
 static void drop_rows(GptBatch *batch, int number);
 static void answer(GptBatch *batch, int number);
 static bool is_next(const GptBatchRow *row, int step);
-static bool read_call(GptCall *asked, GptBatch *batch, GptBatchStep *step, bool *failed);
-static void set_answers(GptBatch *batch, GptBatchStep *step, const GptCall *asked,
-						GptBatchRow **rows, int n);
+static bool read_arguments(GptBatch *batch, GptBatchStep *step);
+static void ask(Asked *asked, GptBatch *batch, GptBatchStep *step, GptBatchRow *row);
+static bool read_call(GptCall *call, GptBatchStep *step, bool *failed);
+static void set_answers(GptBatch *batch, GptBatchStep *step, const Asked *asked);
 
 /* A call is prepared twice: to read its arguments, and to evaluate it alone after an error. */
 void
@@ -50,6 +62,8 @@ gpt_batch_step_init(GptBatch *batch, GptBatchStep *step, List *expressions, int 
 	step->arguments = ExecInitExprList(call->args, parent);
 	fmgr_info(call->funcid, &step->info);
 	fmgr_info_set_expr((Node *) call, &step->info);
+	step->memo =
+		gpt_batch_memo_begin(call, list_length(((CustomScan *) parent->plan)->custom_scan_tlist));
 	step->fcinfo = palloc0(SizeForFunctionCallInfo(n));
 	InitFunctionCallInfoData(*step->fcinfo, &step->info, n, call->inputcollid, NULL, NULL);
 }
@@ -96,39 +110,39 @@ answer(GptBatch *batch, int number)
 {
 	GptBatchStep *step = &batch->steps[number];
 	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
-	GptCall *asked = palloc(batch->n_rows * sizeof(GptCall));
-	GptBatchRow **rows = palloc(batch->n_rows * sizeof(GptBatchRow *));
-	int n = 0;
+	Asked asked = {
+		.calls = palloc(batch->n_rows * sizeof(GptCall)),
+		.values = palloc(batch->n_rows * sizeof(GptBatchValue *)),
+		.rows = palloc(batch->n_rows * sizeof(GptBatchRow *)),
+		.places = palloc(batch->n_rows * sizeof(int)),
+	};
 
+	gpt_batch_memo_batch(&step->memo);
 	for (int i = 0; i < batch->n_rows; i++)
 	{
 		GptBatchRow *row = &batch->rows[i];
-		bool failed = false;
 
 		if (!is_next(row, number))
 			continue;
 		gpt_batch_load(batch, row);
-		if ((step->guard == NULL || ExecQual(step->guard, econtext)) &&
-			read_call(&asked[n], batch, step, &failed))
-			rows[n++] = row;
-		/* Any error marks the row. */
-		if (!failed)
-			row->n_done++;
+		row->n_done++;
+		if ((step->guard == NULL || ExecQual(step->guard, econtext)) && read_arguments(batch, step))
+			ask(&asked, batch, step, row);
 		ResetExprContext(econtext);
 	}
-	if (n > 0)
-		set_answers(batch, step, asked, rows, n);
-	pfree(asked);
-	pfree(rows);
+	if (asked.n > 0)
+		set_answers(batch, step, &asked);
+	pfree(asked.calls);
+	pfree(asked.values);
+	pfree(asked.rows);
+	pfree(asked.places);
 }
 
-/* The call of the present row; false where it is NULL or *failed. */
+/* The arguments of the present row; false where a NULL is the result. */
 static bool
-read_call(GptCall *asked, GptBatch *batch, GptBatchStep *step, bool *failed)
+read_arguments(GptBatch *batch, GptBatchStep *step)
 {
 	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool is_asked = false;
 	ListCell *cell;
 	int i = 0;
 
@@ -149,9 +163,55 @@ read_call(GptCall *asked, GptBatch *batch, GptBatchStep *step, bool *failed)
 		else if (!argument->isnull && (type == TEXTARRAYOID || type == JSONBOID))
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM(argument->value));
 	}
+	return true;
+}
+
+/* Takes the row's call in, unless an equal one is there. Any error marks the row. */
+static void
+ask(Asked *asked, GptBatch *batch, GptBatchStep *step, GptBatchRow *row)
+{
+	GptBatchValue *value = NULL;
+	bool failed = false;
+
+	if (step->memo != NULL)
+		value = gpt_batch_memo_find(step->memo, step->fcinfo);
+	if (value != NULL && value->place == GPT_BATCH_KNOWN)
+	{
+		row->values[step->result] = value->value;
+		row->nulls[step->result] = value->is_null;
+		batch->n_repeated++;
+		return;
+	}
+	if (value == NULL || value->place == GPT_BATCH_NOT_ASKED)
+	{
+		if (!read_call(&asked->calls[asked->n], step, &failed))
+		{
+			row->n_done -= failed ? 1 : 0;
+			return;
+		}
+		asked->values[asked->n] = value;
+		if (value != NULL)
+			value->place = asked->n;
+		asked->places[asked->n_rows] = asked->n++;
+	}
+	else
+	{
+		asked->places[asked->n_rows] = value->place;
+		batch->n_repeated++;
+	}
+	asked->rows[asked->n_rows++] = row;
+}
+
+/* Reads the call from the arguments; false where it is NULL or *failed. */
+static bool
+read_call(GptCall *call, GptBatchStep *step, bool *failed)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool is_asked = false;
+
 	PG_TRY();
 	{
-		is_asked = step->kind->read(asked, step->fcinfo);
+		is_asked = step->kind->read(call, step->fcinfo);
 	}
 	PG_CATCH();
 	{
@@ -172,9 +232,9 @@ read_call(GptCall *asked, GptBatch *batch, GptBatchStep *step, bool *failed)
  * The name is resolved and the privilege checked for each batch; the model is held until the end.
  */
 static void
-set_answers(GptBatch *batch, GptBatchStep *step, const GptCall *asked, GptBatchRow **rows, int n)
+set_answers(GptBatch *batch, GptBatchStep *step, const Asked *asked)
 {
-	GptAnswer *found = palloc(n * sizeof(GptAnswer));
+	GptAnswer *found = palloc(asked->n * sizeof(GptAnswer));
 	const GptServed *served;
 	MemoryContext caller;
 
@@ -185,16 +245,22 @@ set_answers(GptBatch *batch, GptBatchStep *step, const GptCall *asked, GptBatchR
 	if (step->held != NULL)
 		gpt_cache_release(step->held);
 	step->held = served;
-	gpt_call_answer(found, step->kind, served, asked, n, 0, &batch->totals);
-	for (int i = 0; i < n; i++)
+	gpt_call_answer(found, step->kind, served, asked->calls, asked->n, 0, &batch->totals);
+	for (int i = 0; i < asked->n; i++)
 	{
-		GptBatchRow *row = rows[i];
-
-		row->values[step->result] = found[i].value;
-		row->nulls[step->result] = found[i].is_null;
-		if (found[i].error != NULL)
-			row->n_done--;
 		gpt_call_notice(step->fcinfo, found[i].notices, served);
+		if (asked->values[i] != NULL)
+			gpt_batch_memo_keep(step->memo, asked->values[i], &found[i]);
+	}
+	for (int i = 0; i < asked->n_rows; i++)
+	{
+		GptBatchRow *row = asked->rows[i];
+		const GptAnswer *of_row = &found[asked->places[i]];
+
+		row->values[step->result] = of_row->value;
+		row->nulls[step->result] = of_row->is_null;
+		if (of_row->error != NULL)
+			row->n_done--;
 	}
 	pfree(found);
 }
