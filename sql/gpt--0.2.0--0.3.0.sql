@@ -101,6 +101,29 @@ CREATE CAST (character varying AS @extschema@.gpt_texts) WITH FUNCTION @extschem
 CREATE CAST (text[] AS @extschema@.gpt_texts) WITH FUNCTION @extschema@.gpt_texts(text[]) AS IMPLICIT;
 CREATE CAST (character varying[] AS @extschema@.gpt_texts) WITH FUNCTION @extschema@.gpt_texts(character varying[]) AS IMPLICIT;
 
+CREATE FUNCTION @extschema@.gpt_generate_many(model text, prompt text, n integer, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL,
+		presence_penalty float8 DEFAULT 0, frequency_penalty float8 DEFAULT 0, logit_bias jsonb DEFAULT NULL, banned @extschema@.gpt_texts DEFAULT NULL,
+		choices text[] DEFAULT NULL, pattern text DEFAULT NULL, schema jsonb DEFAULT NULL, on_error text DEFAULT NULL,
+		OUT sample integer, OUT text text, OUT tokens integer, OUT logprob float8) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_generate_many' LANGUAGE C VOLATILE PARALLEL SAFE COST 3000000 ROWS 5;
+COMMENT ON FUNCTION @extschema@.gpt_generate_many(text, text, integer, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, float8, float8, jsonb,
+		@extschema@.gpt_texts, text[], text, jsonb, text) IS
+	'continues a prompt n times, with a seed of its own each; returns the continuations with their log probabilities';
+
+CREATE FUNCTION @extschema@.gpt_generate_detail(model text, prompt text, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
+		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
+		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL,
+		presence_penalty float8 DEFAULT 0, frequency_penalty float8 DEFAULT 0, logit_bias jsonb DEFAULT NULL, banned @extschema@.gpt_texts DEFAULT NULL,
+		choices text[] DEFAULT NULL, pattern text DEFAULT NULL, schema jsonb DEFAULT NULL, on_error text DEFAULT NULL,
+		OUT "position" integer, OUT token integer, OUT text text, OUT bytes bytea, OUT logprob float8, OUT rank integer, OUT entropy float8,
+		OUT expected text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_generate_detail' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000 ROWS 64;
+COMMENT ON FUNCTION @extschema@.gpt_generate_detail(text, text, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, float8, float8, jsonb,
+		@extschema@.gpt_texts, text[], text, jsonb, text) IS
+	'continues a prompt; returns the tokens of the continuation with the log probability and the rank of each';
+
 CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,
 		top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL, repetition_penalty float8 DEFAULT NULL,
 		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL, reasoning boolean DEFAULT false, beams integer DEFAULT 1,

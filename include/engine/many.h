@@ -104,7 +104,11 @@ typedef struct LmRequest
 	size_t n_context;
 	bool include_end; /* SCORE: the end of the text counts as its last token */
 	bool bare; /* SCORE: by the network alone, without the n-grams beside it */
-	bool each; /* SCORE: every token of the text gets a score of its own */
+	/*
+	 * SCORE: every token of the text gets a score of its own; GENERATE: every token that is drawn,
+	 * without beams, a draft, lookup and generation
+	 */
+	bool each;
 	LmSampling sampling; /* GENERATE */
 	/*
 	 * GENERATE: NULL, or the caller's generation, which has begun and not finished: the request
@@ -121,11 +125,15 @@ typedef struct LmRequest
 	LmError error; /* LM_OK, or why this text has no result; no other request suffers */
 	LmScore score;
 	/*
-	 * SCORE with `each`: the tokens of the text, in memory of the engine's host. Their sum in their
-	 * order is score.logprob, bit for bit. It lives until the next _start, _forget or _free.
+	 * With `each`: the tokens of the text, in memory of the engine's host. SCORE: their sum in
+	 * their order is score.logprob, bit for bit. GENERATE: all that were drawn, with those of a
+	 * stop string and the one that ends the text; a first token that replaces tokens of the prompt
+	 * has a log probability, no rank (0) and no entropy. They live until the next _start, _forget
+	 * or _free.
 	 */
 	const LmTokenScore *tokens;
 	size_t n_each;
+	size_t n_given; /* bytes of the first drawn token that the output does not have */
 	int64_t n_read; /* tokens of prompt and text; of a generation that goes on: 0 */
 	int64_t n_tokens; /* EMBED, CLASSIFY: of the text; GENERATE: produced */
 	/*

@@ -66,7 +66,7 @@ static void clean(GptCall *call, const GptServed *served, MemoryContext context)
 static LmError *prompt_error(size_t size);
 static size_t vector_size(LmTask task, const LmConfig *config);
 static size_t sampling_size(const LmRequest *requests, int n, const LmConfig *config);
-static size_t generation_size(const LmSampling *sampling, const LmConfig *config);
+static size_t generation_size(const LmRequest *request, const LmConfig *config);
 static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config);
 static void run(LmMany *many, LmRequest *requests, int n, GptRun *measured);
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
@@ -299,8 +299,11 @@ sampling_size(const LmRequest *requests, int n, const LmConfig *config)
 	for (int i = 0; i < n; i++)
 	{
 		size_t width = Max(requests[i].sampling.beams, 1);
-		size_t size = generation_size(&requests[i].sampling, config);
+		size_t size = generation_size(&requests[i], config);
 
+		/* An array that grows is at most twice as large as it must be; its end is copied. */
+		if (requests[i].task == LM_TASK_GENERATE && requests[i].each)
+			lists += 3 * ((size_t) requests[i].sampling.max_tokens + 1) * sizeof(LmTokenScore);
 		lists += (requests[i].sampling.n_stops + requests[i].sampling.n_banned) * sizeof(LmBytes);
 		all += size;
 		largest = Max(largest, (size + width - 1) / width);
@@ -314,8 +317,9 @@ sampling_size(const LmRequest *requests, int n, const LmConfig *config)
  * copy.
  */
 static size_t
-generation_size(const LmSampling *sampling, const LmConfig *config)
+generation_size(const LmRequest *request, const LmConfig *config)
 {
+	const LmSampling *sampling = &request->sampling;
 	bool runs_ahead = sampling->draft != NULL || sampling->lookup;
 	size_t n_copies = sampling->beams > 1 ? sampling->beams + 1 : runs_ahead ? 2 : 1;
 	LmError error;
@@ -330,6 +334,8 @@ generation_size(const LmSampling *sampling, const LmConfig *config)
 	size += n_copies * (sampling->n_biases * sizeof(LmBias) + sampling->n_banned * sizeof(uint32));
 	if (sampling->presence_penalty != 0 || sampling->frequency_penalty != 0)
 		size += n_copies * config->vocabulary * sizeof(uint32);
+	if (request->each)
+		size += config->vocabulary * sizeof(float);
 	if (sampling->n_banned > 0)
 		size += lm_banned_size(sampling->banned, sampling->n_banned, config);
 	return size;

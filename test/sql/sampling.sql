@@ -41,6 +41,34 @@ SELECT many = one AS many, one = pieces AS pieces FROM (SELECT
 		(SELECT string_agg(text, '') FROM gpt_stream('sampled', 'a', 20, seed => 4, banned => 'of', logit_bias => '{"e": -3}', frequency_penalty => 1, presence_penalty => 0.5))]
 		AS pieces) s;
 
+-- several samples: those of the seeds that follow, with what their tokens add up to; the prompt goes through the model once
+SELECT bool_and(m.text = gpt_generate('sampled', 'line ', 20, seed => 6 + m.sample, banned => 'x')) AS texts, count(DISTINCT text) > 2 AS differ,
+	bool_and(abs(m.logprob - d.logprob) < 1e-12 AND m.tokens = d.n) AS sums, array_agg(sample) AS samples
+FROM gpt_generate_many('sampled', 'line ', 5, 20, seed => 7, banned => 'x') m, LATERAL (SELECT sum(logprob) AS logprob, count(*) AS n
+	FROM gpt_generate_detail('sampled', 'line ', 20, seed => 6 + m.sample, banned => 'x')) d;
+SELECT gpt_stat_reset();
+SELECT count(*) FROM gpt_generate_many('sampled', 'line 1 of the text ab', 8, 2, seed => 7, logit_bias => '{"<|endoftext|>": -100}');
+-- the token in front and n tokens, of which the last one is read for each sample; then the first of two tokens of each
+SELECT tokens_computed - gpt_count_tokens('sampled', 'line 1 of the text ab') AS more, tokens_out FROM gpt_stat_models WHERE model = 'sampled';
+SELECT count(*) FROM gpt_generate_many('sampled', NULL, 3) m;
+SELECT gpt_generate_many('sampled', 'line', NULL);
+SELECT gpt_generate_many('sampled', 'line', 1001);
+
+-- each token of an output: as gpt_tokens and gpt_logprob see it after the prompt, without what sampling makes of it
+SELECT string_agg(d.text, '' ORDER BY d.position) = gpt_generate('sampled', 'line 1', 20, 0.3, seed => 3, logit_bias => '{"7": -5}') AS text,
+	sum(d.logprob ORDER BY d.position) = gpt_logprob('sampled', 'line 1', string_agg(d.text, '' ORDER BY d.position)) AS sum, count(*) AS n
+FROM gpt_generate_detail('sampled', 'line 1', 20, 0.3, seed => 3, logit_bias => '{"7": -5}') d;
+SELECT count(*) > 3 AS many, bool_and(d.logprob = t.logprob AND d.rank = t.rank AND d.entropy = t.entropy AND d.expected = t.expected AND d.bytes = t.bytes AND d.text = t.text) AS same
+FROM gpt_generate_detail('sampled', 'line 1', 20, 0.3, seed => 3, presence_penalty => 1) d
+	JOIN gpt_tokens('sampled', gpt_generate('sampled', 'line 1', 20, 0.3, seed => 3, presence_penalty => 1), prompt => 'line 1') t USING (position, token);
+-- the token that completes a stop text, and the end, have rows
+SELECT position, text, convert_from(bytes, 'UTF8') AS bytes, rank FROM gpt_generate_detail('sampled', 'line 1', 20, 0, stop => 'ext');
+SELECT token = (gpt_tokenize('sampled', ' text'))[1] + 4 AS is_end, text = '' AS empty, bytes = '' AS no_bytes, logprob > -0.1 AS likely
+FROM gpt_generate_detail('sampled', 'line 1 of the text', 5, 0);
+-- a token that replaces the end of the prompt
+SELECT position, text, convert_from(bytes, 'UTF8') AS bytes, rank, entropy IS NULL AS no_entropy, logprob > -1 AS likely
+FROM gpt_generate_detail('sampled', 'line 1 of th', 1, 0);
+
 -- beams have them too
 SELECT gpt_generate('sampled', 'line 1', 24, beams => 3) AS plain, gpt_generate('sampled', 'line 1', 24, beams => 3, banned => ' of') !~ ' of' AS banned,
 	gpt_generate('sampled', 'line 1', 24, beams => 3, logit_bias => '{"<|endoftext|>": 100}') = '' AS ends;

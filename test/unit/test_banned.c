@@ -335,8 +335,8 @@ check_texts(const LmHost *host, LmTokenizer *tokenizer, LmEngine *engine, int be
 		if (i > 3 || beams > 1)
 			continue;
 		done = false;
-		if (lm_many_start(lm_session_many(session), &alone, 1, &error))
-			while (!done && lm_many_step(lm_session_many(session), &done, &error))
+		if (lm_many_start(lm_session_many(session, &error), &alone, 1, &error))
+			while (!done && lm_many_step(lm_session_many(session, &error), &done, &error))
 				;
 		done = true;
 		n_same += alone.output.size == together[i].output.size &&

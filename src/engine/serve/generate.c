@@ -26,6 +26,7 @@ static bool plan_healing(LmGeneration *generation, LmError *error);
 static bool run_ahead(LmGeneration *generation, LmError *error);
 static void give(LmGeneration *generation, LmBytes *text, bool *done);
 static int32_t heal(LmGeneration *generation, int32_t id, size_t *size);
+static bool begins_with_space(const LmSession *session, int32_t id);
 static void take_token(LmGeneration *generation, int32_t id, size_t n_given);
 static void append_to_window(LmGeneration *generation, int32_t id);
 static void append_text(LmGeneration *generation, LmBytes bytes);
@@ -348,6 +349,29 @@ heal(LmGeneration *generation, int32_t id, size_t *n_given)
 	return id;
 }
 
+size_t
+lm_generation_given(const LmGeneration *generation, int32_t id)
+{
+	const LmSession *session = generation->session;
+	int number;
+
+	if (id >= session->config.vocabulary)
+	{
+		(void) lm_healing_token(&number, &generation->healing, session,
+								id - session->config.vocabulary);
+		return generation->healing.boundaries[number].size;
+	}
+	return generation->strips && begins_with_space(session, id) ? 1 : 0;
+}
+
+static bool
+begins_with_space(const LmSession *session, int32_t id)
+{
+	LmBytes bytes = lm_tokenizer_bytes(session->tokenizer, id);
+
+	return bytes.size > 0 && bytes.data[0] == ' ';
+}
+
 /* Appends a drawn token to window and text, or ends the text; n_given bytes are the prompt's. */
 static void
 take_token(LmGeneration *generation, int32_t id, size_t n_given)
@@ -367,7 +391,7 @@ take_token(LmGeneration *generation, int32_t id, size_t n_given)
 		generation->counts[id]++;
 	append_to_window(generation, id);
 	bytes = lm_tokenizer_bytes(session->tokenizer, id);
-	if (generation->strips && bytes.size > 0 && bytes.data[0] == ' ')
+	if (generation->strips && begins_with_space(session, id))
 		n_given = 1;
 	generation->strips = false;
 	append_text(generation, (LmBytes){bytes.data + n_given, bytes.size - n_given});

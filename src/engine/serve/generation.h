@@ -46,6 +46,8 @@ void lm_generation_observe(LmGeneration *generation, int number, const float *lo
  */
 bool lm_generation_draw(int32_t *id, const LmGeneration *generation, LmCandidate *candidates,
 						float *logits, LmError *error);
+/* The bytes of a first token that was drawn which do not go to the text. */
+size_t lm_generation_given(const LmGeneration *generation, int32_t id);
 /* The circumstances of that draw. */
 LmDraw lm_generation_circumstances(const LmGeneration *generation);
 

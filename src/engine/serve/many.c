@@ -26,10 +26,6 @@ static void gather(LmMany *many);
 static int room_for(const LmMany *many, const LmSlot *slot);
 static void add_inputs(LmMany *many, LmSlot *slot, int n);
 static bool infer(LmMany *many, LmError *error);
-static void mix_ngrams(float *logits, const LmSession *session, const LmSlot *slot, int position);
-static void compute_row(void *work, int piece, int thread);
-static void score_row(LmManyRow *row, float *logits, int vocabulary, const LmSlot *slot,
-					  const LmItem *item);
 static void advance(LmMany *many, LmSlot *slot);
 static void read_rows(LmMany *many, LmSlot *slot);
 static void take_token(LmMany *many, LmSlot *slot);
@@ -79,7 +75,7 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 		requests[i].counts = (LmManyCounts){0};
 		requests[i].n_read = requests[i].n_tokens = 0;
 		requests[i].tokens = NULL;
-		requests[i].n_each = 0;
+		requests[i].n_each = requests[i].n_given = 0;
 		requests[i].output = (LmBytes){"", 0};
 	}
 	if (n == 0 || lm_items_create(many, error))
@@ -356,7 +352,7 @@ infer(LmMany *many, LmError *error)
 	/* The model has run: the rest of the step is short and must not be stopped midway. */
 	lm_engine_hold(session->engine, true);
 	if (logits)
-		lm_engine_run(session->engine, compute_row, many, many->n_wanted);
+		lm_engine_run(session->engine, lm_row_compute, many, many->n_wanted);
 	lm_engine_hold(session->engine, false);
 	for (int i = 0; i < many->n_sequences; i++)
 		if (many->slots[i].request >= 0 && many->slots[i].n_rows > 0)
@@ -365,56 +361,6 @@ infer(LmMany *many, LmError *error)
 			advance(many, &many->slots[i]);
 		}
 	return true;
-}
-
-/* The text before a row: all of a text that is read; the window of one that is continued. */
-static void
-mix_ngrams(float *logits, const LmSession *session, const LmSlot *slot, int position)
-{
-	const int32_t *ids = slot->generation ? slot->ids : slot->reading.ids;
-	size_t n = (size_t) position + 1 + (slot->generation ? 0 : slot->reading.start);
-
-	lm_ngram_mix(logits, session->config.vocabulary, &session->model->ngram, ids, n);
-}
-
-/* The work on one row of logits: scores its target, observes it for healing, or draws a token. */
-static void
-compute_row(void *work, int piece, int thread)
-{
-	LmMany *many = work;
-	LmManyRow *row = &many->rows[piece];
-	size_t V = (size_t) many->session->config.vocabulary;
-	float *logits = many->output + (size_t) piece * V;
-	const LmSlot *slot = &many->slots[row->slot];
-	const LmRequest *request = &many->requests[slot->request];
-	const LmSession *session = lm_request_session(many, request);
-	LmBeams *beams = many->items[slot->request].beams;
-
-	if (session->model->ngram.n > 0 && !request->bare)
-		mix_ngrams(logits, session, slot, row->position);
-	if (row->target >= 0)
-		score_row(row, logits, (int) V, slot, &many->items[slot->request]);
-	else if (slot->n_ahead > 0)
-		return; /* one row's token decides whether the next row counts: lm_many_judge */
-	else if (row->position < slot->n - 1)
-		lm_generation_observe(slot->generation, slot->n - 1 - row->position, logits);
-	else if (beams)
-		row->good = lm_beams_observe(beams, slot->seat, logits, &row->error);
-	else if (lm_generation_depth(slot->generation) == 0)
-		row->good = lm_generation_draw(
-			&row->id, slot->generation,
-			many->candidates + (many->is_alone ? 0 : (size_t) thread * V), logits, &row->error);
-}
-
-/* Scores a row's target; logits are overwritten where its token wants a score of its own. */
-static void
-score_row(LmManyRow *row, float *logits, int vocabulary, const LmSlot *slot, const LmItem *item)
-{
-	size_t target = slot->reading.start + (size_t) row->position + 1;
-
-	row->logprob = lm_logprob_of(logits, row->target, vocabulary);
-	if (item->each)
-		lm_token_score(&item->each[target - item->n_skipped], row->logprob, logits, vocabulary);
 }
 
 /* Applies the rows of the step to a slot. */
@@ -477,9 +423,8 @@ take_token(LmMany *many, LmSlot *slot)
 
 	/* By now the threads have observed all rows of a prompt that is healed. */
 	if (lm_generation_depth(slot->generation) > 0)
-		row->good =
-			lm_generation_draw(&row->id, slot->generation, many->candidates, logits, &row->error);
-	if (row->good)
+		row->good = lm_row_draw(row, many, slot, 0, logits);
+	if (row->good && lm_row_keep(many, slot, row, &row->error))
 		take(many, slot, row->id);
 	else
 		lm_slot_leave(many, slot, &row->error);
@@ -575,6 +520,11 @@ lm_slot_leave(LmMany *many, LmSlot *slot, const LmError *error)
 	{
 		request->tokens = item->each;
 		request->n_each = item->tokens.count - item->n_skipped;
+	}
+	if (item->drawn && !error)
+	{
+		request->tokens = item->drawn;
+		request->n_each = item->n_drawn;
 	}
 	lm_tokens_free(lm_engine_host(many->session->engine), &item->tokens);
 	for (int i = 0; i < many->n_sequences; i++)

@@ -4,7 +4,7 @@
  * The inside of LmMany. Requests wait as items, the longest first; each request in the model has a
  * slot with a sequence of pages. many.c has the steps, many_items.c the work before a text enters
  * the model (tokens, lengths), many_prefix.c the beginnings that texts share, many_beams.c beam
- * searches, many_speculation.c proposals, many_room.c the memory.
+ * searches, many_speculation.c proposals, many_rows.c the work on logits, many_room.c the memory.
  */
 #ifndef LM_MANY_PRIVATE_H
 #define LM_MANY_PRIVATE_H
@@ -31,6 +31,9 @@ typedef struct LmItem
 	bool alive; /* begins as the prefix that is looked for */
 	LmBeams *beams; /* in the model, with beams */
 	LmTokenScore *each; /* [tokens.count - n_skipped] or NULL */
+	LmTokenScore *drawn; /* [n_drawn] GENERATE, with `each` */
+	size_t n_drawn;
+	size_t drawn_capacity;
 } LmItem;
 
 /*
@@ -77,6 +80,7 @@ typedef struct LmManyRow
 	int32_t target; /* SCORE */
 	double logprob; /* SCORE */
 	int32_t id; /* GENERATE */
+	LmTokenScore score; /* GENERATE, with `each` */
 	bool good; /* GENERATE: else error */
 	LmError error;
 } LmManyRow;
@@ -104,6 +108,7 @@ struct LmMany
 	LmInput *inputs; /* [n_rows] */
 	LmManyRow *rows; /* [n_rows] */
 	LmCandidate *candidates; /* [threads, V]; alone: [V] */
+	float *raw; /* the same, while requests want scores of drawn tokens; else NULL */
 	void *workspace;
 	float *output; /* [n_outputs, V] logits, or [n_rows, C] outputs, of wanted rows */
 	/* offsets in memory of the last three arrays, which hold nothing from step to step */
@@ -186,6 +191,18 @@ int lm_sequence_agree(LmSequence *sequence, LmPages *pages, const int32_t *past,
  */
 bool lm_many_propose(LmMany *many, LmError *error);
 bool lm_many_judge(LmMany *many, LmSlot *slot, LmError *error);
+
+/*
+ * many_rows.c: _compute works on a row of logits, as a piece of lm_engine_run: scores its target,
+ * observes it for healing, or draws a token. _draw: with the token's score where the request wants
+ * one; false with the row's error. _keep: keeps that score, before the generation takes the token
+ * (LM_ERR_MEMORY). lm_rows_create: room for the run's requests (LM_ERR_MEMORY), which lm_items_free
+ * releases.
+ */
+bool lm_rows_create(LmMany *many, LmError *error);
+void lm_row_compute(void *work, int piece, int thread);
+bool lm_row_draw(LmManyRow *row, LmMany *many, const LmSlot *slot, int thread, float *logits);
+bool lm_row_keep(LmMany *many, LmSlot *slot, const LmManyRow *row, LmError *error);
 
 /*
  * many.c, for many_beams.c: _next sets the next ids that go through the

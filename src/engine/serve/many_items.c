@@ -28,7 +28,7 @@ lm_items_create(LmMany *many, LmError *error)
 	many->items = lm_array_allocate(host, (size_t) many->n, sizeof *many->items, error);
 	many->order =
 		many->items ? lm_array_allocate(host, (size_t) many->n, sizeof *many->order, error) : NULL;
-	return many->order != NULL;
+	return many->order != NULL && lm_rows_create(many, error);
 }
 
 void
@@ -42,9 +42,12 @@ lm_items_free(LmMany *many)
 		lm_array_free(host, many->items[i].output);
 		lm_beams_free(many->items[i].beams);
 		lm_free(host, many->items[i].each);
+		lm_array_free(host, many->items[i].drawn);
 	}
 	lm_free(host, many->items);
 	lm_free(host, many->order);
+	lm_free(host, many->raw);
+	many->raw = NULL;
 	many->items = NULL;
 	many->order = NULL;
 }
@@ -131,7 +134,8 @@ make_scores(const LmMany *many, LmItem *item, LmError *error)
 
 	lm_free(host, item->each);
 	item->each = NULL;
-	if (!many->requests[item->request].each || n == 0)
+	if (!many->requests[item->request].each || n == 0 ||
+		many->requests[item->request].task == LM_TASK_GENERATE)
 		return true;
 	/* unset: the pages of a long text are touched in steps, between which the host may stop it */
 	if (!lm_size_multiply(&size, n, sizeof *item->each) ||

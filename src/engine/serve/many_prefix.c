@@ -2,9 +2,9 @@
  * src/engine/serve/many_prefix.c
  *
  * The beginning that most texts share, and what a slot's sequence has already computed of its text.
- * Of a decoder whole pages are shared. Where a sequence has a prefix (LmArchitecture), its keys and
- * values rest on all of the prefix, so it is shared as a whole or not at all; the last page is then
- * copied when a text goes on.
+ * Of a decoder whole pages are shared, and all of it where all texts are the same. Where a sequence
+ * has a prefix (LmArchitecture), its keys and values rest on all of the prefix, so it is shared as
+ * a whole or not at all. A page that is shared in part is copied when a text goes on.
  */
 #include <string.h>
 
@@ -13,6 +13,7 @@
 
 static bool share_whole(LmMany *many, LmSlot *slot);
 static void find_pages(LmMany *many, int *n_prefix, const LmModel **model);
+static void find_rest(LmMany *many, int *n_prefix, const LmModel **model);
 static void find_whole(LmMany *many, int *n_prefix, const LmModel **model);
 static bool same_whole(const LmMany *many, const LmItem *a, const LmItem *b);
 static const LmItem *most_common(const LmMany *many, int at, int *count);
@@ -61,9 +62,14 @@ lm_prefix_keep(LmMany *many, LmSlot *slot)
 	while (prefix->model == model && prefix->prefix == 0 && common < slot->first_wanted &&
 		   common < prefix->n_positions && many->prefix_past[common] == slot->ids[common])
 		common++;
-	if (common / LM_PAGE * LM_PAGE <= kept)
+	/* All of the prefix is forked, with a part of a page. */
+	if ((common == prefix->n_positions ? common : common / LM_PAGE * LM_PAGE) <= kept)
 		return;
-	kept = lm_sequence_share(sequence, prefix, many->pages, common);
+	if (common == prefix->n_positions)
+		lm_sequence_fork(sequence, prefix, many->pages);
+	else
+		lm_sequence_share(sequence, prefix, many->pages, common);
+	kept = sequence->n_positions;
 	memcpy(slot->past, slot->ids, (size_t) kept * sizeof *slot->past);
 }
 
@@ -148,7 +154,10 @@ lm_prefix_find(LmMany *many)
 	if (is_whole)
 		find_whole(many, &n_prefix, &model);
 	else
+	{
 		find_pages(many, &n_prefix, &model);
+		find_rest(many, &n_prefix, &model);
+	}
 	if (n_prefix == 0)
 		return;
 	many->n_prefix = n_prefix;
@@ -183,6 +192,28 @@ find_pages(LmMany *many, int *n_prefix, const LmModel **model)
 								   agree(many, &many->items[i], item, *n_prefix);
 		*n_prefix += LM_PAGE;
 	}
+}
+
+/* Where all texts are the same, as the samples of one prompt, they share also a page's part. */
+static void
+find_rest(LmMany *many, int *n_prefix, const LmModel **model)
+{
+	const LmItem *first = &many->items[0];
+
+	if (many->n < 2 || many->is_alone)
+		return;
+	for (int i = 0; i < many->n; i++)
+	{
+		const LmItem *item = &many->items[i];
+
+		if (many->requests[i].done || item->n_shareable != first->n_shareable ||
+			item->n_shareable <= *n_prefix || !same_whole(many, first, item))
+			return;
+	}
+	*model = model_of(many, first);
+	*n_prefix = first->n_shareable;
+	for (int i = 0; i < *n_prefix; i++)
+		many->prefix[i] = id_at(many, first, i);
 }
 
 /* The prefix of their sequences, by the same vote. */
