@@ -74,12 +74,31 @@ extern LmSession *gpt_cache_session(const GptServed *served);
 extern LmSession *gpt_cache_draft(const GptServed *served);
 
 /*
- * An LmMany for requests to the model. One request uses that of the session; several use one with
- * as much room as gpt.max_memory leaves beside `held`, the bytes that the caller has allocated. It
- * stays until all uses of the model have ended, or a further call needs more room; until then the
- * next call reuses the keys and values of a common prefix.
+ * The same for one of several models: _FAILS where _acquire would raise an error because the model
+ * does not exist, may not be used by the current role, or is of another kind; _WAITS where models
+ * in use leave too little room to load it.
  */
-extern LmMany *gpt_cache_many(const GptServed *served, const LmRequest *requests, int n,
+typedef enum GptAcquired
+{
+	GPT_ACQUIRED,
+	GPT_ACQUIRE_FAILS,
+	GPT_ACQUIRE_WAITS,
+} GptAcquired;
+
+extern GptAcquired gpt_cache_try_acquire(const GptServed **served, const char *reference,
+										 GptServedKind kind);
+
+/* The same for models that can serve requests together: a base and its adapters. */
+extern const void *gpt_cache_family(const GptServed *served);
+
+/*
+ * src/serve/cache_many.c: an LmMany for n requests to models [n] of one family (with n = 0, to the
+ * first one). One request uses that of the session; several use one with as much room as
+ * gpt.max_memory leaves beside `held`, the bytes that the caller has allocated. It stays until all
+ * uses of the family have ended, or a further call needs more room; until then the next call reuses
+ * the keys and values of a common prefix.
+ */
+extern LmMany *gpt_cache_many(const GptServed *const *served, const LmRequest *requests, int n,
 							  uint64 held);
 
 /*
@@ -107,7 +126,8 @@ extern const GptServed *gpt_cache_unpublished(const GptUnpublished *model);
 extern void gpt_cache_unpublished_end(const GptServed *served);
 
 /*
- * Makes room for so many further bytes of the caller beside the model, or raises an error.
+ * src/serve/cache_many.c: makes room for so many further bytes of the caller beside the model, or
+ * raises an error.
  */
 extern void gpt_cache_make_room(const GptServed *served, uint64 size);
 

@@ -19,6 +19,7 @@
 typedef struct GptCall
 {
 	LmRequest request; /* texts are the arguments', detoasted in the current context */
+	const GptServed *served; /* NULL: that of gpt_call_answer; else one of its family */
 	/* score: the metric; embed: whether the length is 1; chat: whether the model may reason */
 	int detail;
 	/*
@@ -85,6 +86,19 @@ typedef struct GptCallTotals
  */
 extern void gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 							const GptCall *calls, int n, uint64 held, GptCallTotals *totals);
+
+/*
+ * src/serve/call_models.c: the same of calls whose models [n] are given by name and may all be
+ * different; sets their `served`. Calls of a base and its adapters go together, as many models at
+ * once as half of gpt.max_memory holds. A call whose model does not exist, may not be used or is of
+ * another kind gets an error without a reason: its function says it. Notices are raised for fcinfo.
+ * *held (NULL: none) keeps one of the models in use, and so the keys and values of its family's
+ * common prefix; it becomes another one, in the context.
+ */
+extern void gpt_call_answer_models(GptAnswer *answers, const GptCallKind *kind,
+								   const char *const *models, GptCall *calls, int n,
+								   FunctionCallInfo fcinfo, const GptServed **held,
+								   MemoryContext context, GptCallTotals *totals);
 
 /*
  * An SQL function whose second argument is the text. NULL if the model or the text is NULL. For a

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "serve/batching_parts.h"
@@ -37,15 +38,16 @@ int
 gpt_batch_kind_of(const Node *node)
 {
 	const FuncExpr *call = (const FuncExpr *) node;
-	const Const *model;
+	const Node *model;
 
 	/* The functions of the server have lower numbers: no look-up for them. */
 	if (!IsA(node, FuncExpr) || call->funcid < FirstNormalObjectId || call->funcretset ||
 		list_length(call->args) < 2)
 		return -1;
 	model = linitial(call->args);
-	/* A name, or a version (gpt_model_version), which has the same bytes. */
-	if (!IsA(model, Const) || model->constisnull ||
+	/* The types that name a model have the bytes of a text. */
+	if ((IsA(model, Const) && ((const Const *) model)->constisnull) ||
+		get_typlen(exprType(model)) != -1 ||
 		(exprType(lsecond(call->args)) != TEXTOID && exprType(lsecond(call->args)) != JSONBOID))
 		return -1;
 	return kind_of_function(call->funcid);

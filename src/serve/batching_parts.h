@@ -14,8 +14,8 @@
 #include "serve/call.h"
 
 /*
- * src/serve/batching_kind.c: the number of a call's kind, for one text or conversation and a
- * constant name of a model; -1 for anything else. _kind: the kind of that number.
+ * src/serve/batching_kind.c: the number of a call's kind, for one text or conversation and any
+ * expression that names a model; -1 for anything else. _kind: the kind of that number.
  */
 extern void gpt_batch_kinds_init(const GptCallKind *const *batched);
 extern int gpt_batch_kind_of(const Node *node);
@@ -186,11 +186,11 @@ typedef struct GptBatchStep
 	ExprState *guard; /* NULL: none */
 	ExprState *expression; /* the call as it stands in the query, or the condition */
 	int result; /* number of the call */
-	char *model;
+	char *model; /* NULL: the first argument names it for each row */
 	List *arguments; /* ExprState */
 	FmgrInfo info;
 	FunctionCallInfo fcinfo;
-	/* keeps the model and its common prefixes until the end */
+	/* keeps a model and common prefixes of its family until the end */
 	const GptServed *held;
 	GptBatchMemo *memo; /* or NULL */
 } GptBatchStep;

@@ -24,6 +24,7 @@
 typedef struct Asked
 {
 	GptCall *calls;
+	const char **models; /* their names */
 	GptBatchValue **values; /* where the answer is kept, or NULL */
 	int n;
 	GptBatchRow **rows;
@@ -57,7 +58,8 @@ gpt_batch_step_init(GptBatch *batch, GptBatchStep *step, List *expressions, int 
 	n = list_length(call->args);
 	step->kind = gpt_batch_kind(kind);
 	step->result = batch->n_calls++;
-	step->model = TextDatumGetCString(linitial_node(Const, call->args)->constvalue);
+	if (IsA(linitial(call->args), Const))
+		step->model = TextDatumGetCString(linitial_node(Const, call->args)->constvalue);
 	step->expression = ExecInitExpr((Expr *) call, parent);
 	step->arguments = ExecInitExprList(call->args, parent);
 	fmgr_info(call->funcid, &step->info);
@@ -112,6 +114,7 @@ answer(GptBatch *batch, int number)
 	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
 	Asked asked = {
 		.calls = palloc(batch->n_rows * sizeof(GptCall)),
+		.models = palloc(batch->n_rows * sizeof(char *)),
 		.values = palloc(batch->n_rows * sizeof(GptBatchValue *)),
 		.rows = palloc(batch->n_rows * sizeof(GptBatchRow *)),
 		.places = palloc(batch->n_rows * sizeof(int)),
@@ -133,6 +136,7 @@ answer(GptBatch *batch, int number)
 	if (asked.n > 0)
 		set_answers(batch, step, &asked);
 	pfree(asked.calls);
+	pfree(asked.models);
 	pfree(asked.values);
 	pfree(asked.rows);
 	pfree(asked.places);
@@ -163,7 +167,7 @@ read_arguments(GptBatch *batch, GptBatchStep *step)
 		else if (!argument->isnull && (type == TEXTARRAYOID || type == JSONBOID))
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM(argument->value));
 	}
-	return true;
+	return !step->fcinfo->args[0].isnull;
 }
 
 /* Takes the row's call in, unless an equal one is there. Any error marks the row. */
@@ -189,6 +193,8 @@ ask(Asked *asked, GptBatch *batch, GptBatchStep *step, GptBatchRow *row)
 			row->n_done -= failed ? 1 : 0;
 			return;
 		}
+		asked->models[asked->n] =
+			step->model != NULL ? step->model : TextDatumGetCString(step->fcinfo->args[0].value);
 		asked->values[asked->n] = value;
 		if (value != NULL)
 			value->place = asked->n;
@@ -229,29 +235,19 @@ read_call(GptCall *call, GptBatchStep *step, bool *failed)
 }
 
 /*
- * The name is resolved and the privilege checked for each batch; the model is held until the end.
+ * Names are resolved and privileges checked for each batch; a model is held until the end.
  */
 static void
 set_answers(GptBatch *batch, GptBatchStep *step, const Asked *asked)
 {
 	GptAnswer *found = palloc(asked->n * sizeof(GptAnswer));
-	const GptServed *served;
-	MemoryContext caller;
 
 	gpt_bridge_check_encoding();
-	caller = MemoryContextSwitchTo(batch->scan.ss.ps.state->es_query_cxt);
-	served = gpt_cache_acquire(step->model, step->kind->served);
-	MemoryContextSwitchTo(caller);
-	if (step->held != NULL)
-		gpt_cache_release(step->held);
-	step->held = served;
-	gpt_call_answer(found, step->kind, served, asked->calls, asked->n, 0, &batch->totals);
+	gpt_call_answer_models(found, step->kind, asked->models, asked->calls, asked->n, step->fcinfo,
+						   &step->held, batch->scan.ss.ps.state->es_query_cxt, &batch->totals);
 	for (int i = 0; i < asked->n; i++)
-	{
-		gpt_call_notice(step->fcinfo, found[i].notices, served);
 		if (asked->values[i] != NULL)
 			gpt_batch_memo_keep(step->memo, asked->values[i], &found[i]);
-	}
 	for (int i = 0; i < asked->n_rows; i++)
 	{
 		GptBatchRow *row = asked->rows[i];

@@ -15,11 +15,9 @@
 #include "serve/cache.h"
 #include "serve/cache_parts.h"
 #include "serve/image_file.h"
+#include "store/blob.h"
 #include "store/model_extras.h"
 #include "store/weights.h"
-
-/* of keys and values: beyond what depends on their number otherwise */
-#define MANY_PAGES 65536
 
 /* A use of an entry: what gpt_cache_acquire returns, in a context of its own. */
 typedef struct Use
@@ -34,6 +32,8 @@ typedef struct Use
 } Use;
 
 static GptCachedModel *entry_of(GptStatsKey *stats, const char *reference, GptServedKind kind);
+static GptCachedModel *entry_of_version(const GptVersion *version);
+static bool has_room(const GptVersion *version);
 static void end_use(void *arg);
 static void load_full(GptCachedModel *entry, const GptVersion *version);
 static void load_adapter(GptCachedModel *entry, const GptVersion *version);
@@ -44,15 +44,6 @@ static void *build_adapter(size_t size, const GptVersion *version, const GptCach
 						   MemoryContext context);
 static void *allocate(MemoryContext context, size_t size, const GptVersion *version);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
-static void open_session(GptCachedModel *entry);
-static LmMany *alone_of(GptCachedModel *entry, uint64 held);
-static size_t alone_memory(const GptCachedModel *entry);
-static int widest_of(const LmRequest *requests, int n);
-static void plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry,
-					  const LmRequest *requests, int n, uint64 held);
-static int pages_of(const LmRequest *request, const LmPromptTemplate *prompt,
-					const LmConfig *config);
-static uint64 many_memory(const GptCachedModel *entry, int n_sequences, int n_pages);
 
 /* What each kind is, what it is for, and where models of it come from. */
 static const struct
@@ -77,11 +68,22 @@ kind_of(const LmConfig *config)
 	return config->number ? GPT_SERVED_NUMBER : GPT_SERVED_CLASSIFIER;
 }
 
+static bool
+is_of_kind(const GptVersion *version, GptServedKind kind)
+{
+	bool finds = kind == GPT_SERVED_LANGUAGE_MODEL && version->config.embedding > 0;
+
+	return !finds && (kind == GPT_SERVED_ANY || kind == kind_of(&version->config));
+}
+
 /* Raises an error unless the model is of the kind that the caller needs. */
 static void
 check_kind(const GptVersion *version, GptServedKind kind)
 {
 	GptServedKind is = kind_of(&version->config);
+
+	if (is_of_kind(version, kind))
+		return;
 
 	if (kind == GPT_SERVED_LANGUAGE_MODEL && version->config.embedding > 0)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -89,8 +91,6 @@ check_kind(const GptVersion *version, GptServedKind kind)
 						errdetail("It was trained to find texts, not to continue them."),
 						errhint("Use gpt_embed or gpt_similarity, or the model that it was made "
 								"from.")));
-	if (kind == is || kind == GPT_SERVED_ANY)
-		return;
 	if (kind == GPT_SERVED_LANGUAGE_MODEL)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("model \"%s\" is %s", version->model, kinds[is].is),
@@ -125,7 +125,7 @@ gpt_cached_use_of(GptCachedModel *entry, const GptStatsKey *stats, const char *r
 		AllocSetContextCreate(CurrentMemoryContext, "gpt model in use", ALLOCSET_SMALL_SIZES);
 	Use *use = MemoryContextAllocZero(context, sizeof(Use));
 
-	open_session(entry);
+	gpt_cached_open_session(entry);
 	use->served = entry->served;
 	use->served.model = MemoryContextStrdup(context, reference);
 	use->stats = *stats;
@@ -145,20 +145,74 @@ static GptCachedModel *
 entry_of(GptStatsKey *stats, const char *reference, GptServedKind kind)
 {
 	GptVersion *version = gpt_catalog_version(reference, false);
-	GptCachedModel *entry;
 
 	gpt_catalog_check_use(version);
 	gpt_stats_key(stats, version);
 	gpt_stats_begin(stats, 1);
 	check_kind(version, kind);
-	entry = gpt_cached_find(version);
+	return entry_of_version(version);
+}
+
+/* Ends what gpt_stats_begin began. */
+static GptCachedModel *
+entry_of_version(const GptVersion *version)
+{
+	GptCachedModel *entry = gpt_cached_find(version);
+
 	if (entry == NULL)
 		entry = gpt_cached_load(version);
 	gpt_cached_use(entry);
 	gpt_image_touch(entry->base != NULL ? &entry->base->image : &entry->image);
-	open_session(entry);
+	gpt_cached_open_session(entry);
 	gpt_stats_end();
 	return entry;
+}
+
+GptAcquired
+gpt_cache_try_acquire(const GptServed **served, const char *reference, GptServedKind kind)
+{
+	GptVersion *version = gpt_catalog_version(reference, true);
+	GptStatsKey stats;
+
+	if (version == NULL || version->altered || !gpt_blob_can_use(version->weights) ||
+		!is_of_kind(version, kind))
+		return GPT_ACQUIRE_FAILS;
+	if (gpt_cached_find(version) == NULL && !has_room(version))
+		return GPT_ACQUIRE_WAITS;
+	gpt_stats_key(&stats, version);
+	gpt_stats_begin(&stats, 0);
+	*served = gpt_cached_use_of(entry_of_version(version), &stats, reference);
+	return GPT_ACQUIRED;
+}
+
+/*
+ * Whether a version can be loaded beside the models in use, which leave half of gpt.max_memory to
+ * the texts that go through them. How much a full model needs is not known before it is loaded.
+ */
+static bool
+has_room(const GptVersion *version)
+{
+	uint64 needed = gpt_cached_needed_size(NULL);
+	GptVersion base;
+	LmError error;
+	size_t size;
+
+	if (needed == 0)
+		return true;
+	if (version->base == NULL)
+		return false;
+	base = *gpt_catalog_base(version);
+	base.image_type = version->image_type;
+	if (gpt_cached_find(&base) == NULL || !lm_adapter_size(&size, &version->config, &error))
+		return false;
+	/* The parameters in the object's order, and as they are used. */
+	return needed + 2 * size <= (uint64) gpt_settings_max_memory() / 2;
+}
+
+const void *
+gpt_cache_family(const GptServed *served)
+{
+	return gpt_cached_root(((const Use *) served)->entry);
 }
 
 const GptStatsKey *
@@ -199,6 +253,16 @@ end_use(void *arg)
 		lm_many_forget(lm_session_many(entry->session, &error));
 }
 
+void
+gpt_cached_use_as_draft(const GptServed *served)
+{
+	Use *use = (Use *) served;
+
+	if (!use->is_draft)
+		use->entry->n_drafts++;
+	use->is_draft = true;
+}
+
 GptCachedModel *
 gpt_cached_entry_of(const GptServed *served)
 {
@@ -210,202 +274,8 @@ gpt_cache_session(const GptServed *served)
 {
 	GptCachedModel *entry = ((const Use *) served)->entry;
 
-	open_session(entry);
+	gpt_cached_open_session(entry);
 	return entry->session;
-}
-
-LmMany *
-gpt_cache_many(const GptServed *served, const LmRequest *requests, int n, uint64 held)
-{
-	GptCachedModel *entry = ((const Use *) served)->entry;
-	GptCachedModel *root = gpt_cached_root(entry);
-	int n_sequences;
-	int n_pages;
-	LmError error;
-
-	open_session(entry);
-	if (widest_of(requests, n) * n <= 1)
-		return alone_of(entry, held);
-	open_session(root);
-	plan_many(&n_sequences, &n_pages, entry, requests, n, held);
-	if (n_sequences == 1)
-		return alone_of(entry, held);
-	if (root->many != NULL && root->many_sequences >= n_sequences && root->many_pages >= n_pages &&
-		held + gpt_cached_needed_size(entry) + gpt_cached_many_size(root) <=
-			(uint64) gpt_settings_max_memory())
-		return root->many;
-	gpt_cached_drop_many(root);
-	gpt_cached_make_room(held + many_memory(entry, n_sequences, n_pages), entry);
-	root->many = lm_many_create(root->session, n_sequences, n_pages, &error);
-	if (root->many == NULL)
-		gpt_bridge_raise(&error);
-	root->many_size = many_memory(entry, n_sequences, n_pages);
-	root->many_sequences = n_sequences;
-	root->many_pages = n_pages;
-	return root->many;
-}
-
-LmSession *
-gpt_cache_draft(const GptServed *served)
-{
-	Use *use = (Use *) served;
-
-	open_session(use->entry);
-	(void) alone_of(use->entry, 0);
-	if (!use->is_draft)
-		use->entry->n_drafts++;
-	use->is_draft = true;
-	return use->entry->session;
-}
-
-static size_t
-alone_memory(const GptCachedModel *entry)
-{
-	LmError error;
-	size_t size;
-
-	if (!lm_session_many_memory(&size, &entry->config,
-								lm_engine_threads(gpt_bridge_engine(gpt_threads)), &error))
-		gpt_bridge_raise(&error);
-	return size;
-}
-
-/* The LmMany of the model's own session; the first use makes it. */
-static LmMany *
-alone_of(GptCachedModel *entry, uint64 held)
-{
-	LmError error;
-	LmMany *alone;
-	size_t size;
-
-	if (gpt_cached_alone_size(entry) > 0)
-	{
-		if (held > 0)
-			gpt_bridge_check_memory(gpt_cached_needed_size(entry) + held);
-		return lm_session_many(entry->session, &error);
-	}
-	size = alone_memory(entry);
-	gpt_cached_drop_many(gpt_cached_root(entry));
-	gpt_cached_make_room(held + size, entry);
-	alone = lm_session_many(entry->session, &error);
-	if (alone == NULL)
-		gpt_bridge_raise(&error);
-	entry->alone_size = size;
-	return alone;
-}
-
-void
-gpt_cache_make_room(const GptServed *served, uint64 size)
-{
-	GptCachedModel *entry = ((const Use *) served)->entry;
-
-	if (gpt_cached_alone_size(entry) == 0)
-		size += alone_memory(entry);
-	gpt_cached_make_room(size, entry);
-}
-
-/* The most texts that one request has in the model: its beams. */
-static int
-widest_of(const LmRequest *requests, int n)
-{
-	int widest = 1;
-
-	for (int i = 0; i < n; i++)
-		widest = Max(widest, requests[i].sampling.beams);
-	return widest;
-}
-
-/* Pages for so many beams, each as long as the longest text; at least a whole context. */
-static int
-beam_pages(const GptCachedModel *entry, int width, int longest)
-{
-	return Max((entry->config.context + LM_PAGE - 1) / LM_PAGE, width * longest);
-}
-
-/* Raises an error if they do not fit, beside what is fixed, and says how many would. */
-static void
-check_beams(const GptCachedModel *entry, int width, int longest, uint64 fixed)
-{
-	uint64 limit = (uint64) gpt_settings_max_memory();
-	uint64 needed = fixed + many_memory(entry, width, beam_pages(entry, width, longest));
-
-	if (needed <= limit)
-		return;
-	while (width > 1 &&
-		   fixed + many_memory(entry, width, beam_pages(entry, width, longest)) > limit)
-		width--;
-	gpt_bridge_check_memory_with(needed, width > 1
-											 ? psprintf("It would fit with %d beams.", width)
-											 : "It would fit without beams, or with a smaller "
-											   "max_tokens.");
-}
-
-/*
- * As many texts at once, and as many pages, as the requests can need and memory allows; one request
- * at least, with all of its beams.
- */
-static void
-plan_many(int *n_sequences, int *n_pages, const GptCachedModel *entry, const LmRequest *requests,
-		  int n, uint64 held)
-{
-	uint64 limit = (uint64) gpt_settings_max_memory();
-	uint64 fixed = gpt_cached_needed_size(entry) + held;
-	int width = widest_of(requests, n);
-	int least = (entry->config.context + LM_PAGE - 1) / LM_PAGE;
-	int64 most = 2 * least; /* a prefix's, and room for one more of the longest */
-	int longest = 1;
-	int64 texts = 0;
-	uint64 one;
-
-	for (int i = 0; i < n; i++)
-	{
-		longest = Max(longest, pages_of(&requests[i], &entry->served.prompt, &entry->config));
-		texts += Max(requests[i].sampling.beams, 1);
-	}
-	/* Beams that find no room fail, so the length of their text must not be a guess. */
-	if (width > 1 && lm_tokenizer_spec(entry->served.tokenizer)->normalize_nfc)
-		longest = least;
-	*n_sequences = (int) Min(texts, LM_MANY_SEQUENCES);
-	most += (int64) *n_sequences * longest;
-	if (width > 1)
-		least = beam_pages(entry, width, longest);
-	while (*n_sequences > width && fixed + many_memory(entry, *n_sequences, least) > limit)
-		*n_sequences = Max(*n_sequences / 2, width);
-	if (*n_sequences == 1)
-		return;
-	if (*n_sequences == width)
-		check_beams(entry, width, longest, fixed);
-	one = many_memory(entry, *n_sequences, MANY_PAGES + 1) -
-		  many_memory(entry, *n_sequences, MANY_PAGES);
-	most = Min(most, (int64) (least + (limit - fixed - many_memory(entry, *n_sequences, least)) /
-										  Max(one, 1)));
-	while (most > least && fixed + many_memory(entry, *n_sequences, (int) most) > limit)
-		most--;
-	*n_pages = (int) most;
-}
-
-/* A token has at least a byte of text; but for NFC, whose texts may have more. */
-static int
-pages_of(const LmRequest *request, const LmPromptTemplate *prompt, const LmConfig *config)
-{
-	uint64 positions = 1 + (uint64) request->prompt.size + request->text.size +
-					   prompt->before.size + prompt->after.size;
-
-	if (request->task == LM_TASK_GENERATE)
-		positions += request->sampling.max_tokens;
-	return (int) ((Min(positions, (uint64) config->context) + LM_PAGE - 1) / LM_PAGE);
-}
-
-static uint64
-many_memory(const GptCachedModel *entry, int n_sequences, int n_pages)
-{
-	LmError error;
-	size_t size;
-
-	if (!lm_many_memory(&size, &entry->config, lm_engine_threads(gpt_bridge_engine(gpt_threads)),
-						n_sequences, n_pages, &error))
-		gpt_bridge_raise(&error);
-	return size;
 }
 
 /* Copies the extras of the version into the entry. */
@@ -628,8 +498,8 @@ allocate(MemoryContext context, size_t size, const GptVersion *version)
 }
 
 /* A session of the engine of now, with as many threads as gpt.threads says now. */
-static void
-open_session(GptCachedModel *entry)
+void
+gpt_cached_open_session(GptCachedModel *entry)
 {
 	LmEngine *engine = gpt_bridge_engine(gpt_threads);
 	LmError error;

@@ -2,7 +2,8 @@
  * src/serve/cache_parts.h
  *
  * Between the files of the cache: models are loaded and used (src/serve/cache.c), kept
- * (src/serve/cached_models.c), and have tokenizers (src/serve/cache_tokenizer.c).
+ * (src/serve/cached_models.c), get room for requests (src/serve/cache_many.c), and have tokenizers
+ * (src/serve/cache_tokenizer.c).
  */
 #ifndef GPT_CACHE_PARTS_H
 #define GPT_CACHE_PARTS_H
@@ -77,6 +78,13 @@ extern GptCachedModel *gpt_cached_load(const GptVersion *version);
 extern const GptServed *gpt_cached_use_of(GptCachedModel *entry, const GptStatsKey *stats,
 										  const char *reference);
 extern GptCachedModel *gpt_cached_entry_of(const GptServed *served);
+/* Its session keeps the room for a text until the use ends. */
+extern void gpt_cached_use_as_draft(const GptServed *served);
+
+/*
+ * src/serve/cache.c: a session of the engine of now, with as many threads as gpt.threads says now.
+ */
+extern void gpt_cached_open_session(GptCachedModel *entry);
 
 /* Frees an entry without uses. */
 extern void gpt_cached_drop(GptCachedModel *entry);

@@ -59,15 +59,16 @@ typedef struct Results
 } Results;
 
 static Datum call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo);
-static int run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task);
+static const GptServed *served_of(const GptCall *call, const GptServed *served);
+static int run_of(const GptCall *calls, int n, const GptServed *served, LmTask task);
 static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 					   const GptCall *calls, int n, uint64 held, GptCallTotals *totals);
 static void clean(GptCall *call, const GptServed *served, MemoryContext context);
 static LmError *prompt_error(size_t size);
-static size_t vector_size(LmTask task, const LmConfig *config);
+static size_t vector_size(LmTask task, const GptServed *served);
 static size_t sampling_size(const LmRequest *requests, int n, const LmConfig *config);
 static size_t generation_size(const LmRequest *request, const LmConfig *config);
-static void give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config);
+static size_t give_vectors(LmRequest *requests, const GptServed *const *models, int n, LmTask task);
 static void run(LmMany *many, LmRequest *requests, int n, GptRun *measured);
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 						const GptCall *call, const LmRequest *request);
@@ -123,7 +124,7 @@ gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *se
 	gpt_stats_begin(gpt_cache_stats(served), totals == NULL ? 0 : 1);
 	while (done < n)
 	{
-		int size = run_of(calls + done, n - done, served->config, kind->task);
+		int size = run_of(calls + done, n - done, served, kind->task);
 
 		answer_run(answers + done, kind, served, calls + done, size, held, totals);
 		done += size;
@@ -131,17 +132,23 @@ gpt_call_answer(GptAnswer *answers, const GptCallKind *kind, const GptServed *se
 	gpt_stats_end();
 }
 
+static const GptServed *
+served_of(const GptCall *call, const GptServed *served)
+{
+	return call->served != NULL ? call->served : served;
+}
+
 /* How many of the next calls go together. */
 static int
-run_of(const GptCall *calls, int n, const LmConfig *config, LmTask task)
+run_of(const GptCall *calls, int n, const GptServed *served, LmTask task)
 {
 	size_t size = 0;
 	int i;
 
 	for (i = 0; i < n && i < RUN_CALLS; i++)
 	{
-		size +=
-			calls[i].request.prompt.size + calls[i].request.text.size + vector_size(task, config);
+		size += calls[i].request.prompt.size + calls[i].request.text.size +
+				vector_size(task, served_of(&calls[i], served));
 		if (i > 0 && size > RUN_SIZE)
 			break;
 	}
@@ -205,6 +212,7 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 		   const GptCall *calls, int n, uint64 held, GptCallTotals *totals)
 {
 	LmRequest *requests = palloc0(n * sizeof(LmRequest));
+	const GptServed **models = palloc((n + 1) * sizeof(GptServed *));
 	int *places = palloc(n * sizeof(int));
 	MemoryContext prepared = NULL;
 	List *drafts = NIL;
@@ -213,42 +221,46 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	int n_requests = 0;
 
 	gpt_run_begin(&measured);
-	if (served->cleaner != NULL || kind->prepare != NULL)
-		prepared = AllocSetContextCreate(CurrentMemoryContext, "gpt prepared calls",
-										 ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < n; i++)
 	{
+		const GptServed *model = served_of(&calls[i], served);
 		GptCall call = calls[i];
 
+		if (prepared == NULL && (model->cleaner != NULL || kind->prepare != NULL))
+			prepared = AllocSetContextCreate(CurrentMemoryContext, "gpt prepared calls",
+											 ALLOCSET_DEFAULT_SIZES);
 		memset(&answers[i], 0, sizeof(GptAnswer));
 		answers[i].is_null = true;
-		answers[i].error = prepare(&call, kind, served, prepared);
+		answers[i].error = prepare(&call, kind, model, prepared);
 		if (answers[i].error != NULL)
 			continue;
 		requests[n_requests] = call.request;
-		requests[n_requests].sampling.heal = served->heals && !call.request.sampling.marked;
+		requests[n_requests].sampling.heal = model->heals && !call.request.sampling.marked;
+		requests[n_requests].session = gpt_cache_session(model);
+		models[n_requests] = model;
 		if (call.draft != NULL)
-			requests[n_requests].sampling.draft = gpt_draft_session(&drafts, call.draft, served);
+			requests[n_requests].sampling.draft = gpt_draft_session(&drafts, call.draft, model);
 		places[n_requests++] = i;
 	}
-	give_vectors(requests, n_requests, kind->task, served->config);
+	models[n_requests] = served;
 	if (prepared != NULL)
 		held += MemoryContextMemAllocated(prepared, true);
-	held += n_requests * vector_size(kind->task, served->config) +
+	held += give_vectors(requests, models, n_requests, kind->task) +
 			sampling_size(requests, n_requests, served->config);
-	many = gpt_cache_many(served, requests, n_requests, held);
+	many = gpt_cache_many(models, requests, n_requests, held);
 	gpt_run_start(&measured, many, requests, n_requests);
 	run(many, requests, n_requests, &measured);
 	for (int i = 0; i < n_requests; i++)
-		take_answer(&answers[places[i]], kind, served, &calls[places[i]], &requests[i]);
+		take_answer(&answers[places[i]], kind, models[i], &calls[places[i]], &requests[i]);
 	lm_many_forget(many);
 	gpt_drafts_release(drafts);
 	if (prepared != NULL)
 		MemoryContextDelete(prepared);
-	gpt_run_end(&measured, served, answers, n, totals);
+	gpt_run_end(&measured, served, calls, places, answers, n, totals);
 	if (n_requests > 0 && requests[0].vector != NULL)
 		pfree(requests[0].vector);
 	pfree(requests);
+	pfree(models);
 	pfree(places);
 }
 
@@ -277,8 +289,10 @@ prompt_error(size_t size)
 
 /* Bytes that the engine fills for a request. */
 static size_t
-vector_size(LmTask task, const LmConfig *config)
+vector_size(LmTask task, const GptServed *served)
 {
+	const LmConfig *config = served->config;
+
 	if (task == LM_TASK_EMBED)
 		return lm_embedding_most(config) * sizeof(float);
 	return task == LM_TASK_CLASSIFY ? config->labels * sizeof(float) : 0;
@@ -341,17 +355,24 @@ generation_size(const LmRequest *request, const LmConfig *config)
 	return size;
 }
 
-static void
-give_vectors(LmRequest *requests, int n, LmTask task, const LmConfig *config)
+/* Bytes of the vectors, which are one block. */
+static size_t
+give_vectors(LmRequest *requests, const GptServed *const *models, int n, LmTask task)
 {
-	size_t size = vector_size(task, config) / sizeof(float);
-	float *vectors;
+	size_t size = 0;
+	char *vectors;
 
-	if (size == 0 || n == 0)
-		return;
-	vectors = MemoryContextAllocHuge(CurrentMemoryContext, n * size * sizeof(float));
 	for (int i = 0; i < n; i++)
-		requests[i].vector = vectors + i * size;
+		size += vector_size(task, models[i]);
+	if (size == 0)
+		return 0;
+	vectors = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	for (int i = 0; i < n; i++)
+	{
+		requests[i].vector = (float *) vectors;
+		vectors += vector_size(task, models[i]);
+	}
+	return size;
 }
 
 /* Steps the engine until all requests are done; interrupts are served between steps. */

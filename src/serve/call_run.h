@@ -40,8 +40,12 @@ gpt_run_step(GptRun *run)
 		gpt_run_wait(run);
 }
 
-/* Counts the run, whose n calls have these answers. totals: of gpt_call_answer. */
-extern void gpt_run_end(const GptRun *run, const GptServed *served, const GptAnswer *answers, int n,
-						GptCallTotals *totals);
+/*
+ * Counts the run, whose n calls have these answers; request i is that of calls[places[i]]. Where
+ * calls have models of their own, each model gets the counts of its calls. totals: of
+ * gpt_call_answer.
+ */
+extern void gpt_run_end(const GptRun *run, const GptServed *served, const GptCall *calls,
+						const int *places, const GptAnswer *answers, int n, GptCallTotals *totals);
 
 #endif /* GPT_CALL_RUN_H */
