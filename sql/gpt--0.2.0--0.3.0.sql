@@ -840,3 +840,143 @@ CREATE FUNCTION @extschema@.gpt_token_text(model @extschema@.gpt_model_version, 
 	AS 'MODULE_PATHNAME', 'gpt_token_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
 COMMENT ON FUNCTION @extschema@.gpt_token_text(@extschema@.gpt_model_version, integer[]) IS
 	'returns what each token of an array spells, or its name';
+
+-- A column kept up to date
+
+CREATE TABLE @extschema@.gpt_maintenance (
+	maintenance bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	relation pg_catalog.regclass NOT NULL,
+	attribute smallint NOT NULL,
+	keys smallint[] NOT NULL,
+	reads smallint[] NOT NULL,
+	column_name text NOT NULL,
+	key_names text[] NOT NULL,
+	read_names text[] NOT NULL,
+	owner oid NOT NULL,
+	system_identifier bigint NOT NULL,
+	database oid NOT NULL,
+	failed boolean NOT NULL DEFAULT false,
+	expression text NOT NULL,
+	tree text NOT NULL,
+	options jsonb NOT NULL,
+	settings jsonb NOT NULL,
+	generation integer NOT NULL DEFAULT 1,
+	filled boolean NOT NULL DEFAULT false,
+	last_key text,
+	rows bigint NOT NULL DEFAULT 0,
+	starts integer NOT NULL DEFAULT 0,
+	tries integer NOT NULL DEFAULT 0,
+	retry_at timestamptz,
+	error text,
+	failed_at timestamptz,
+	created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+) WITH (fillfactor = 50);
+CREATE INDEX gpt_maintenance_relation_idx ON @extschema@.gpt_maintenance (relation);
+COMMENT ON TABLE @extschema@.gpt_maintenance IS 'columns that gpt_maintain keeps up to date';
+
+CREATE TABLE @extschema@.gpt_mark (
+	mark bigint PRIMARY KEY,
+	maintenance bigint NOT NULL,
+	phase smallint NOT NULL,
+	key text COLLATE pg_catalog."C" NOT NULL,
+	marked_at timestamptz NOT NULL,
+	tries integer NOT NULL,
+	retry_at timestamptz,
+	error text,
+	failed_at timestamptz
+);
+CREATE INDEX gpt_mark_phase_idx ON @extschema@.gpt_mark (maintenance, phase, mark);
+CREATE INDEX gpt_mark_key_idx ON @extschema@.gpt_mark USING hash (key);
+CREATE SEQUENCE @extschema@.gpt_mark_mark_seq OWNED BY @extschema@.gpt_mark.mark;
+COMMENT ON TABLE @extschema@.gpt_mark IS
+	'rows of maintained columns that wait for their value (phase 0), for another try (1), that failed (2), or that have their value before the filling reaches them (3)';
+
+REVOKE ALL ON @extschema@.gpt_maintenance, @extschema@.gpt_mark FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_maintenance', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_maintenance_maintenance_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_mark', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_mark_mark_seq', '');
+
+CREATE FUNCTION @extschema@.gpt_maintain(target pg_catalog.regclass, column_name text, expression text, options jsonb DEFAULT '{}') RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_maintain' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_maintain(pg_catalog.regclass, text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_maintain(pg_catalog.regclass, text, text, jsonb) IS
+	'keeps a column of a table at the value of an expression of its other columns, by a background worker; returns the number of the maintenance';
+
+CREATE FUNCTION @extschema@.gpt_unmaintain(target pg_catalog.regclass, column_name text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_unmaintain' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_unmaintain(pg_catalog.regclass, text) IS
+	'ends the maintenance of a column, which keeps its values; false where it was not maintained';
+
+CREATE FUNCTION @extschema@.gpt_maintain_run() RETURNS bigint
+	AS 'MODULE_PATHNAME', 'gpt_maintain_run' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_maintain_run() IS
+	'starts the workers of maintained columns that have work and no worker, and those that failed again; returns the number of columns that have work';
+
+CREATE FUNCTION @extschema@.gpt_maintain_wait(target pg_catalog.regclass, column_name text, timeout interval DEFAULT NULL) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'gpt_maintain_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.gpt_maintain_wait(pg_catalog.regclass, text, interval) IS
+	'waits until no row of a maintained column waits for its value, or for the time given; returns whether that is so';
+
+CREATE FUNCTION @extschema@.gpt_maintain_trigger() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'gpt_maintain_trigger' LANGUAGE C;
+COMMENT ON FUNCTION @extschema@.gpt_maintain_trigger() IS 'marks the rows of a maintained column that a statement has changed';
+
+CREATE VIEW @extschema@.gpt_maintained WITH (security_barrier) AS
+	SELECT m.relation, COALESCE(a.attname, m.column_name) AS column_name, m.expression,
+		CASE WHEN l.here THEN pg_catalog.pg_get_userbyid(m.owner) END AS owner,
+		CASE WHEN NOT l.here THEN 'copied' WHEN m.failed THEN 'failed' WHEN m.retry_at IS NOT NULL THEN 'failing' WHEN NOT m.filled THEN 'filling'
+			WHEN w.waiting OPERATOR(pg_catalog.>) 0 THEN 'behind' ELSE 'current' END AS state,
+		w.waiting, pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) w.oldest AS lag, w.errors, m.rows,
+		COALESCE(m.error, e.error) AS last_error, COALESCE(m.failed_at, e.failed_at) AS last_error_at, m.options, m.created_at
+	FROM @extschema@.gpt_maintenance m
+		JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.relation::pg_catalog.oid
+		CROSS JOIN LATERAL (SELECT @extschema@.gpt_job_owner(m.owner, m.system_identifier) OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+			AND m.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d
+				WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) AS here) l
+		LEFT JOIN pg_catalog.pg_attribute a ON l.here AND a.attrelid OPERATOR(pg_catalog.=) m.relation::pg_catalog.oid
+			AND a.attnum OPERATOR(pg_catalog.=) m.attribute
+		CROSS JOIN LATERAL (SELECT pg_catalog.count(DISTINCT k.key) FILTER (WHERE k.phase OPERATOR(pg_catalog.<) 2) AS waiting,
+			pg_catalog.min(k.marked_at) FILTER (WHERE k.phase OPERATOR(pg_catalog.<) 2) AS oldest,
+			pg_catalog.count(DISTINCT k.key) FILTER (WHERE k.error IS NOT NULL) AS errors
+			FROM @extschema@.gpt_mark k WHERE k.maintenance OPERATOR(pg_catalog.=) m.maintenance
+				AND k.phase OPERATOR(pg_catalog.<) 3) w
+		LEFT JOIN LATERAL (SELECT k.error, k.failed_at FROM @extschema@.gpt_mark k WHERE k.maintenance OPERATOR(pg_catalog.=) m.maintenance
+			AND k.phase OPERATOR(pg_catalog.=) ANY (ARRAY[1, 2]) AND k.error IS NOT NULL ORDER BY k.failed_at DESC LIMIT 1) e ON true
+	WHERE a.attisdropped IS NOT TRUE AND (pg_catalog.pg_has_role(c.relowner, 'USAGE')
+		OR pg_catalog.pg_has_role(@extschema@.gpt_job_owner(m.owner, m.system_identifier), 'USAGE'));
+COMMENT ON VIEW @extschema@.gpt_maintained IS 'columns that gpt_maintain keeps up to date, of tables and roles whose privileges the current role has';
+COMMENT ON COLUMN @extschema@.gpt_maintained.relation IS 'the table';
+COMMENT ON COLUMN @extschema@.gpt_maintained.column_name IS 'the column';
+COMMENT ON COLUMN @extschema@.gpt_maintained.expression IS 'the expression that gives its value';
+COMMENT ON COLUMN @extschema@.gpt_maintained.owner IS 'the role that evaluates it; NULL for a copy';
+COMMENT ON COLUMN @extschema@.gpt_maintained.state IS
+	'filling: rows of before are not all done; behind: changed rows wait; current: none does; failing: an error stops all rows, and a worker tries again; failed: it does not any more; copied: restored or replicated from elsewhere, call gpt_maintain again';
+COMMENT ON COLUMN @extschema@.gpt_maintained.waiting IS 'changed rows that wait for their value, or for another try';
+COMMENT ON COLUMN @extschema@.gpt_maintained.lag IS 'for how long the oldest of them has waited';
+COMMENT ON COLUMN @extschema@.gpt_maintained.errors IS 'rows whose last try failed';
+COMMENT ON COLUMN @extschema@.gpt_maintained.rows IS 'values that were computed so far';
+COMMENT ON COLUMN @extschema@.gpt_maintained.last_error IS 'the last error';
+COMMENT ON COLUMN @extschema@.gpt_maintained.last_error_at IS 'when it occurred';
+COMMENT ON COLUMN @extschema@.gpt_maintained.options IS 'options as given';
+COMMENT ON COLUMN @extschema@.gpt_maintained.created_at IS 'when gpt_maintain was first called for the column';
+
+CREATE VIEW @extschema@.gpt_maintain_errors WITH (security_barrier) AS
+	SELECT m.relation, COALESCE(a.attname, m.column_name) AS column_name, k.key, k.error, k.tries, k.failed_at, k.retry_at
+	FROM @extschema@.gpt_maintenance m
+		JOIN @extschema@.gpt_mark k ON k.maintenance OPERATOR(pg_catalog.=) m.maintenance
+		JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.relation::pg_catalog.oid
+		LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.relation::pg_catalog.oid
+			AND a.attnum OPERATOR(pg_catalog.=) m.attribute
+	WHERE k.error IS NOT NULL AND (pg_catalog.pg_has_role(c.relowner, 'USAGE')
+		OR pg_catalog.pg_has_role(@extschema@.gpt_job_owner(m.owner, m.system_identifier), 'USAGE'));
+COMMENT ON VIEW @extschema@.gpt_maintain_errors IS 'rows of maintained columns whose last try failed';
+COMMENT ON COLUMN @extschema@.gpt_maintain_errors.relation IS 'the table';
+COMMENT ON COLUMN @extschema@.gpt_maintain_errors.column_name IS 'the column';
+COMMENT ON COLUMN @extschema@.gpt_maintain_errors.key IS 'key of the row as text; of several columns, as the text of a text[]';
+COMMENT ON COLUMN @extschema@.gpt_maintain_errors.error IS 'the error';
+COMMENT ON COLUMN @extschema@.gpt_maintain_errors.tries IS 'tries so far';
+COMMENT ON COLUMN @extschema@.gpt_maintain_errors.failed_at IS 'when it occurred';
+COMMENT ON COLUMN @extschema@.gpt_maintain_errors.retry_at IS 'when the next try is due; NULL: there is none before the row changes or gpt_maintain is called again';
+
+GRANT SELECT ON @extschema@.gpt_maintained, @extschema@.gpt_maintain_errors TO PUBLIC;

@@ -19,14 +19,17 @@
 
 /* 16: all classes share one check of ownership and one of privileges. */
 #if PG_VERSION_NUM >= 160000
+#include "catalog/pg_class_d.h"
 #include "catalog/pg_database_d.h"
 #include "catalog/pg_extension_d.h"
 
+#define gpt_class_ownercheck(class, role) object_ownercheck(RelationRelationId, (class), (role))
 #define gpt_extension_ownercheck(extension, role) \
 	object_ownercheck(ExtensionRelationId, (extension), (role))
 #define gpt_database_aclcheck(database, role, mode) \
 	object_aclcheck(DatabaseRelationId, (database), (role), (mode))
 #else
+#define gpt_class_ownercheck(class, role) pg_class_ownercheck((class), (role))
 #define gpt_extension_ownercheck(extension, role) pg_extension_ownercheck((extension), (role))
 #define gpt_database_aclcheck(database, role, mode) pg_database_aclcheck((database), (role), (mode))
 #endif

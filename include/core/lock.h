@@ -20,6 +20,8 @@
  *   PIN        database  hash             0            a transaction that removes versions of the
  *                                                      model; shared by those that make an object
  *                                                      which names one
+ *   KEEPER     database  owner            0            the worker of the owner's maintained columns
+ *   TURN       0         number           0            a transaction that computes their values
  */
 #ifndef GPT_LOCK_H
 #define GPT_LOCK_H
@@ -38,6 +40,8 @@ typedef enum GptLockClass
 	GPT_LOCK_IMAGE,
 	GPT_LOCK_ROOM,
 	GPT_LOCK_PIN,
+	GPT_LOCK_KEEPER,
+	GPT_LOCK_TURN,
 } GptLockClass;
 
 /* The tag of a lock in this database, or in the whole cluster (database = 0). */
@@ -52,6 +56,12 @@ extern bool gpt_lock_try(const LOCKTAG *tag);
 
 /* Releases a lock of the session; does nothing if the session does not hold it. */
 extern void gpt_lock_release_session(const LOCKTAG *tag);
+
+/*
+ * Whether another session holds the lock in exclusive mode. Raises no error, so that it may be
+ * asked after a commit.
+ */
+extern bool gpt_lock_is_taken(const LOCKTAG *tag);
 
 /* Waits for a lock and holds it until the end of the transaction. */
 extern void gpt_lock_wait(const LOCKTAG *tag, LOCKMODE mode);

@@ -145,6 +145,23 @@ typedef enum GptSince
 } GptSince;
 extern const char *gpt_since_name(int number);
 
+/* Values of option "existing": the rows that gpt_maintain finds and fills. */
+typedef enum GptExisting
+{
+	GPT_EXISTING_ALL,
+	GPT_EXISTING_MISSING, /* those where the column is null */
+	GPT_EXISTING_NONE,
+} GptExisting;
+extern const char *gpt_existing_name(int number);
+
+/* Values of option "on_error": the column of a row whose last try failed. */
+typedef enum GptOnError
+{
+	GPT_ON_ERROR_KEEP, /* the value that it has */
+	GPT_ON_ERROR_NULL,
+} GptOnError;
+extern const char *gpt_on_error_name(int number);
+
 /* Values of option "if_running": what happens when a job already makes the model. */
 typedef enum GptIfRunning
 {

@@ -31,9 +31,10 @@ typedef enum GptTrainFunction
 	GPT_FUNCTION_TRAIN_TOKENIZER,
 	GPT_FUNCTION_REPORT,
 	GPT_FUNCTION_COMPARE,
+	GPT_FUNCTION_MAINTAIN,
 } GptTrainFunction;
 
-#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_COMPARE + 1)
+#define GPT_OPTION_FUNCTIONS (GPT_FUNCTION_MAINTAIN + 1)
 
 /*
  * Members have the names of the options. Texts are palloc'd or constant. Words are enumerators; a
@@ -152,6 +153,10 @@ typedef struct GptTrainOptions
 	int64 sample_tokens;
 	const char *prompt; /* NULL: those of the query, or none */
 	const char *title; /* NULL: the model's name */
+	GptExisting existing; /* of gpt_maintain, as what follows */
+	int64 batch_rows;
+	int64 max_tries;
+	GptOnError on_error;
 } GptTrainOptions;
 
 /*

@@ -15,6 +15,7 @@ extern int gpt_max_corpus_size; /* MB */
 extern int gpt_checkpoint_interval; /* seconds; 0: after every step */
 extern int gpt_checkpoint_retention; /* seconds */
 extern int gpt_publish_interval; /* seconds; 0: never */
+extern int gpt_max_maintain_workers; /* that compute at once in the cluster */
 extern bool gpt_autostart; /* jobs that a restart interrupted start again */
 extern char *gpt_blas_library; /* path; "": search for one; "none": use none */
 extern bool gpt_batching; /* statements get the plan node for calls of many rows */

@@ -24,4 +24,7 @@ extern Jsonb *gpt_job_settings_capture(void);
  */
 extern void gpt_job_settings_apply(Jsonb *settings);
 
+/* Inside a transaction: sets them until its end. */
+extern void gpt_job_settings_apply_local(Jsonb *settings);
+
 #endif /* GPT_JOB_SETTINGS_H */

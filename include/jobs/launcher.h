@@ -38,6 +38,9 @@ extern void gpt_launcher_hand_over(const GptJobTicket *ticket);
  */
 extern void gpt_launcher_report_connection(Oid database, int64 job);
 
+/* The same for the worker that maintains the columns of a role. */
+extern void gpt_launcher_report_owner(Oid database, Oid owner);
+
 /* Main functions of the two processes; the argument is not used. */
 extern PGDLLEXPORT void gpt_launcher_main(Datum argument);
 extern PGDLLEXPORT void gpt_starter_main(Datum argument);

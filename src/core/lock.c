@@ -73,6 +73,15 @@ forget_lost(void)
 	n_held = n;
 }
 
+bool
+gpt_lock_is_taken(const LOCKTAG *tag)
+{
+	if (LockAcquireExtended(tag, ShareLock, true, true, false, NULL) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(tag, ShareLock, true);
+	return false;
+}
+
 void
 gpt_lock_wait(const LOCKTAG *tag, LOCKMODE mode)
 {

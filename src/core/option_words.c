@@ -38,6 +38,9 @@ GPT_WORDS(gpt_family_name, [GPT_FAMILY_GPT2] = "gpt2", [GPT_FAMILY_MODERN] = "mo
 GPT_WORDS(gpt_method_name, [GPT_METHOD_FULL] = "full", [GPT_METHOD_LORA] = "lora");
 GPT_WORDS(gpt_base_type_name, [GPT_BASE_FLOAT32] = "float32", [GPT_BASE_BFLOAT16] = "bfloat16",
 		  [GPT_BASE_FLOAT16] = "float16", [GPT_BASE_INT8] = "int8");
+GPT_WORDS(gpt_existing_name, [GPT_EXISTING_ALL] = "all", [GPT_EXISTING_MISSING] = "missing",
+		  [GPT_EXISTING_NONE] = "none");
+GPT_WORDS(gpt_on_error_name, [GPT_ON_ERROR_KEEP] = "keep", [GPT_ON_ERROR_NULL] = "null");
 GPT_WORDS(gpt_since_name, [GPT_SINCE_WATERMARK] = "watermark");
 GPT_WORDS(gpt_if_running_name, [GPT_IF_RUNNING_ERROR] = "error", [GPT_IF_RUNNING_SKIP] = "skip",
 		  [GPT_IF_RUNNING_QUEUE] = "queue");

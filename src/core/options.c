@@ -30,11 +30,12 @@ static const char *const type_phrases[] = {"a boolean", "an integer", "a number"
 										   "a text",	"a text",	  "a text or an object"};
 
 static const char *const function_names[] = {"gpt_train",			"gpt_finetune", "gpt_evaluate",
-											 "gpt_train_tokenizer", "gpt_report",	"gpt_compare"};
+											 "gpt_train_tokenizer", "gpt_report",	"gpt_compare",
+											 "gpt_maintain"};
 
-static const char *const function_examples[] = {"\"minutes\": 10",	  "\"minutes\": 10",
-												"\"max_tokens\": 10", "\"vocabulary\": 4096",
-												"\"samples\": 3",	  "\"resamples\": 2000"};
+static const char *const function_examples[] = {
+	"\"minutes\": 10", "\"minutes\": 10",	  "\"max_tokens\": 10", "\"vocabulary\": 4096",
+	"\"samples\": 3",  "\"resamples\": 2000", "\"batch_rows\": 100"};
 
 static void set_defaults(GptTrainOptions *options);
 static void set_family(GptTrainOptions *options, Jsonb *json);

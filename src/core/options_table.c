@@ -2,7 +2,7 @@
  * src/core/options_table.c
  *
  * One table of the options of gpt_train, gpt_finetune, gpt_evaluate, gpt_compare,
- * gpt_train_tokenizer and gpt_report.
+ * gpt_train_tokenizer, gpt_report and gpt_maintain.
  */
 #include "postgres.h"
 
@@ -17,6 +17,7 @@
 #define EVALUATE (1 << GPT_FUNCTION_EVALUATE | 1 << GPT_FUNCTION_COMPARE)
 #define TOKENIZER (1 << GPT_FUNCTION_TRAIN_TOKENIZER)
 #define REPORT (1 << GPT_FUNCTION_REPORT)
+#define MAINTAIN (1 << GPT_FUNCTION_MAINTAIN)
 
 #define FIELD(name) offsetof(GptTrainOptions, name)
 /* The same of an enumerator, which is written as an int. */
@@ -333,6 +334,16 @@ const GptOption gpt_options_table[] = {
 	TEXT(REPORT, prompt,
 		 "what the samples continue or answer; unless given, the prompts of query, or nothing"),
 	TEXT(REPORT, title, "title of the report; unless given, the name of the model"),
+	WORD(MAINTAIN, existing, "all", gpt_existing_name,
+		 "rows of before that get a value: all, those where the column is null, or none"),
+	INTEGER(MAINTAIN, batch_rows, "1000", 1, 10000,
+			"largest number of rows of a transaction; fewer where they would take more than about "
+			"a second"),
+	INTEGER(MAINTAIN, max_tries, "5", 1, 100,
+			"tries on a row whose expression raises an error, with more and more time between "
+			"them"),
+	WORD(MAINTAIN, on_error, "keep", gpt_on_error_name,
+		 "the column of a row after its last try failed: keep leaves its value, null removes it"),
 };
 
 int

@@ -30,6 +30,7 @@ int gpt_checkpoint_retention = 7 * SECS_PER_DAY;
 int gpt_publish_interval = 0;
 bool gpt_autostart = true;
 char *gpt_blas_library = NULL;
+int gpt_max_maintain_workers = 1;
 bool gpt_batching = false;
 int gpt_batch_rows = 64;
 
@@ -109,6 +110,11 @@ define_job_settings(void)
 							"Sets the time between partial versions that a training job publishes.",
 							"0 publishes the final version only.", &gpt_publish_interval, 0, 0,
 							INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("gpt.max_maintain_workers",
+							"Limits how many workers of maintained columns compute at once in the "
+							"cluster.",
+							NULL, &gpt_max_maintain_workers, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL,
+							NULL);
 	DefineCustomBoolVariable("gpt.autostart",
 							 "Starts the jobs that a restart of the server interrupted.",
 							 "Off keeps the jobs of a cloned cluster from continuing.",

@@ -411,12 +411,19 @@ names_of_role(Oid role)
 
 /* ---- Into the worker ---------------------------------------------------- */
 
+/* action: SET for the rest of the process, or SET LOCAL. */
+static void
+set_option(const char *name, const char *value, GucContext context, GucAction action)
+{
+	(void) set_config_option(name, value, context, PGC_S_SESSION, action, true, 0, false);
+}
+
 /*
  * The library asks, when it is loaded, whether the role that is the current one here may set it;
  * any role that has nothing will do.
  */
 static void
-apply_of_a_plain_role(const char *name, const char *value)
+apply_of_a_plain_role(const char *name, const char *value, GucAction action)
 {
 	const struct config_generic *setting = find_setting(name);
 	Oid user;
@@ -426,7 +433,7 @@ apply_of_a_plain_role(const char *name, const char *value)
 		return;
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(ROLE_PG_SIGNAL_BACKEND, context | SECURITY_LOCAL_USERID_CHANGE);
-	SetConfigOption(name, value, PGC_USERSET, PGC_S_SESSION);
+	set_option(name, value, PGC_USERSET, action);
 	SetUserIdAndSecContext(user, context);
 }
 
@@ -435,40 +442,50 @@ apply_of_a_plain_role(const char *name, const char *value)
  * among them.
  */
 static void
-apply(const char *name, const char *value)
+apply(const char *name, const char *value, GucAction action)
 {
 	const struct config_generic *setting = find_setting(name);
 	bool is_limit = is_among(name, limits, lengthof(limits));
 
 	if (name[0] == OF_A_PLAIN_ROLE)
-		apply_of_a_plain_role(name + 1, value);
+		apply_of_a_plain_role(name + 1, value, action);
 	else if (strcmp(name, ROLE_SETTING) == 0)
 	{
 		if (strcmp(value, GetUserNameFromId(GetUserId(), false)) == 0)
-			SetConfigOption(name, value, PGC_USERSET, PGC_S_SESSION);
+			set_option(name, value, PGC_USERSET, action);
 	}
 	else if (is_limit || setting == NULL || is_for_workers(setting))
-		SetConfigOption(name, value, is_limit || superuser() ? PGC_SUSET : PGC_USERSET,
-						PGC_S_SESSION);
+		set_option(name, value, is_limit || superuser() ? PGC_SUSET : PGC_USERSET, action);
 }
 
-void
-gpt_job_settings_apply(Jsonb *settings)
+static void
+apply_all(Jsonb *settings, GucAction action)
 {
-	JsonbIterator *iterator;
+	JsonbIterator *iterator = JsonbIteratorInit(&settings->root);
 	JsonbIteratorToken token;
 	JsonbValue value;
 	char *name = NULL;
 
-	/* Checking a search_path or a time zone reads catalogs and files. */
-	StartTransactionCommand();
-	iterator = JsonbIteratorInit(&settings->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
 			name = pnstrdup(value.val.string.val, value.val.string.len);
 		else if (token == WJB_VALUE && value.type == jbvString && name != NULL)
-			apply(name, pnstrdup(value.val.string.val, value.val.string.len));
+			apply(name, pnstrdup(value.val.string.val, value.val.string.len), action);
 	}
+}
+
+void
+gpt_job_settings_apply(Jsonb *settings)
+{
+	/* Checking a search_path or a time zone reads catalogs and files. */
+	StartTransactionCommand();
+	apply_all(settings, GUC_ACTION_SET);
 	CommitTransactionCommand();
+}
+
+void
+gpt_job_settings_apply_local(Jsonb *settings)
+{
+	apply_all(settings, GUC_ACTION_LOCAL);
 }

@@ -21,9 +21,11 @@
 #include "jobs/job_launch.h"
 #include "jobs/job_lock.h"
 #include "jobs/launcher.h"
+#include "jobs/maintain_launch.h"
 #include "jobs/starter.h"
 #include "jobs/worker.h"
 #include "store/job.h"
+#include "store/maintenance.h"
 #include "store/run_files.h"
 #include "train/checkpoint.h"
 
@@ -31,7 +33,9 @@
 #define RETRY_MS 1000
 
 static void launch_waiting(bool cut_off);
+static void launch_maintainers(void);
 static void settle_refused(int64 number);
+static void settle_owner(Oid owner);
 
 BackgroundWorkerHandle *
 gpt_starter_launch(const GptStarterTicket *ticket)
@@ -62,6 +66,14 @@ gpt_launcher_report_connection(Oid database, int64 job)
 }
 
 void
+gpt_launcher_report_owner(Oid database, Oid owner)
+{
+	GptStarterTicket ticket = {.database = database, .refused_owner = owner};
+
+	(void) gpt_starter_launch(&ticket);
+}
+
+void
 gpt_starter_main(Datum argument)
 {
 	GptStarterTicket ticket;
@@ -79,9 +91,12 @@ gpt_starter_main(Datum argument)
 	gpt_transaction_commit(&transaction);
 	if (installed && ticket.refused_job != 0)
 		settle_refused(ticket.refused_job);
+	if (installed && OidIsValid(ticket.refused_owner))
+		settle_owner(ticket.refused_owner);
 	if (installed)
 	{
 		launch_waiting(ticket.cut_off);
+		launch_maintainers();
 		gpt_run_files_sweep(gpt_checkpoint_database);
 	}
 	proc_exit(0);
@@ -122,6 +137,21 @@ launch_waiting(bool cut_off)
 		}
 		n_launched++;
 	}
+}
+
+/* Starts the workers of maintained columns that have work. */
+static void
+launch_maintainers(void)
+{
+	GptTransaction transaction;
+	List *owners;
+
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	MemoryContextSwitchTo(transaction.context);
+	gpt_maintenance_sweep();
+	owners = gpt_maintenance_owners();
+	gpt_transaction_commit(&transaction);
+	(void) gpt_maintain_launch(owners);
 }
 
 /* ---- A worker that could not connect ------------------------------------ */
@@ -169,4 +199,22 @@ settle_refused(int64 number)
 	}
 	else
 		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt failed: %s", number, reason)));
+}
+
+/* The same of a worker that maintains columns. */
+static void
+settle_owner(Oid owner)
+{
+	GptJob job = {.owner = owner};
+	GptTransaction transaction;
+	const char *reason;
+
+	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
+	reason = gpt_job_owner_refusal(&job);
+	if (reason != NULL)
+	{
+		gpt_maintenance_fail_owner(owner, reason);
+		ereport(LOG, (errmsg("columns of role %u are not maintained by gpt: %s", owner, reason)));
+	}
+	gpt_transaction_commit(&transaction);
 }

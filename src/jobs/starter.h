@@ -16,6 +16,7 @@ typedef struct GptStarterTicket
 	pid_t notify_pid; /* gets a signal when the starter starts and ends; 0: none */
 	bool cut_off; /* also the jobs that a restart of the server cut off */
 	int64 refused_job; /* only this job, whose worker could not connect; 0: look for jobs */
+	Oid refused_owner; /* the same of the worker that maintains columns of a role */
 } GptStarterTicket;
 
 /* Registers a starter; NULL if max_worker_processes is exhausted. */

@@ -41,7 +41,7 @@ gpt_options(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("gpt_options does not list options of \"%s\"", function),
 						errhint("It lists those of gpt_train, gpt_finetune, gpt_evaluate, "
-								"gpt_compare, gpt_train_tokenizer and gpt_report.")));
+								"gpt_compare, gpt_train_tokenizer, gpt_report and gpt_maintain.")));
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < gpt_options_count(); i++)

@@ -10,7 +10,7 @@ SELECT * FROM gpt_options(NULL);
 -- docs/sql.md has these options, with these words, and no others
 \set document `cat "$PG_ABS_SRCDIR/../docs/sql.md"`
 WITH listed AS (
-	SELECT function, o.* FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer', 'gpt_report']) function, gpt_options(function) o
+	SELECT function, o.* FROM unnest(ARRAY['gpt_train', 'gpt_finetune', 'gpt_evaluate', 'gpt_train_tokenizer', 'gpt_report', 'gpt_maintain']) function, gpt_options(function) o
 ), wanted AS (
 	SELECT option, format('| `%s` | %s | %s | %s | %s |', option, type, coalesce(default_value, 'chosen'), minimum || ' to ' || maximum,
 		CASE WHEN count(*) > 1 OR max(function) NOT IN ('gpt_finetune', 'gpt_train_tokenizer') THEN description

@@ -97,7 +97,7 @@ DROP ROLE gpt_nobody;
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'gpt.%' AND short_desc !~ '^[A-Z][a-z]+s .*\.$'$$,
 	'the description of every setting is a sentence that starts with a verb');
 SELECT set_eq($$SELECT name, context FROM pg_settings WHERE name LIKE 'gpt.%'$$, $$VALUES
-	('gpt.max_workers', 'sighup'), ('gpt.train_threads', 'superuser'), ('gpt.threads', 'superuser'), ('gpt.max_memory', 'superuser'), ('gpt.max_image_size', 'sighup'),
+	('gpt.max_workers', 'sighup'), ('gpt.max_maintain_workers', 'sighup'), ('gpt.train_threads', 'superuser'), ('gpt.threads', 'superuser'), ('gpt.max_memory', 'superuser'), ('gpt.max_image_size', 'sighup'),
 	('gpt.nice', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'), ('gpt.checkpoint_interval', 'sighup'), ('gpt.checkpoint_retention', 'sighup'), ('gpt.publish_interval', 'sighup'),
 	('gpt.blas_library', 'superuser'), ('gpt.batching', 'user'), ('gpt.batch_rows', 'user')$$, 'settings and who may change them');
 

@@ -10,11 +10,13 @@ CREATE ROLE gpt_stranger LOGIN;
 CREATE ROLE gpt_member LOGIN IN ROLE gpt_owner;
 GRANT USAGE, CREATE ON SCHEMA :schema, public TO gpt_owner, gpt_granted, gpt_stranger;
 GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_estimate(text, jsonb), gpt_duplicates(text, text), gpt_train_tokenizer(text, text, jsonb),
-	gpt_import(text, oid, jsonb) TO gpt_owner;
+	gpt_import(text, oid, jsonb), gpt_maintain(regclass, text, text, jsonb) TO gpt_owner;
 
 SET ROLE gpt_owner;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 100) i;
 GRANT SELECT ON line TO PUBLIC;
+CREATE TABLE kept (id integer PRIMARY KEY, body text, label text);
+SELECT gpt_maintain('kept', 'label', 'upper(body)', '{"existing": "none"}') AS kept \gset
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 270}') AS job \gset
 SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a tokenizer is trained');
 SELECT gpt_train('m', 'SELECT body FROM line',
@@ -41,6 +43,8 @@ SELECT is(gpt_wait(:adapter_job, '60 s'), 'succeeded', 'an adapter is trained');
 SELECT gpt_grant('adapter', 'gpt_granted');
 RESET ROLE;
 UPDATE gpt_version SET config = config || '{"chat": "chatml"}' WHERE model = 'm';
+
+INSERT INTO gpt_mark VALUES (0, :kept, 2, '1', now(), 5, NULL, 'an error', now());
 
 -- a running job, as far as rows tell
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
