@@ -68,6 +68,9 @@ typedef struct LmBias
 /* src/engine/serve/banned.c: bytes that banned texts take beside their list, at most. */
 size_t lm_banned_size(const LmBytes *texts, int n, const LmConfig *config);
 
+/* Texts that a generation may write, with what is known of them (engine/constraint.h). */
+typedef struct LmConstraint LmConstraint;
+
 /* How tokens are drawn, and where the text ends. */
 typedef struct LmSampling
 {
@@ -91,6 +94,11 @@ typedef struct LmSampling
 	int n_stops;
 	const LmBytes *stops;
 	bool heal; /* the prompt may end within a token */
+	/*
+	 * NULL: any text. Else the text is one that it allows; it must outlive the request, and is used
+	 * by one thread at a time. Neither stops nor beams can be with it, nor is anything proposed.
+	 */
+	LmConstraint *constraint;
 	/*
 	 * From 2 on a beam search with so many beams (src/engine/serve/beams.h), which draws nothing:
 	 * temperature, top_k, top_p, min_p and seed are not used. A request's; lm_generation_start has

@@ -8,6 +8,7 @@
 #include <dirent.h>
 
 #include "tap.h"
+#include "../fuzz/target_constraint.h"
 #include "../fuzz/target_gguf.h"
 #include "../fuzz/target_llama2c.h"
 #include "../fuzz/target_safetensors.h"
@@ -162,6 +163,7 @@ main(void)
 	const char *wanted = getenv("GPT_MUTATIONS");
 	int n = wanted ? atoi(wanted) : tap_repeat(100000);
 
+	test_target("constraint", target_constraint, n / 20);
 	test_target("gguf", target_gguf, n);
 	test_target("llama2c", target_llama2c, n);
 	test_target("llama2c_tokens", target_llama2c_tokens, n);

@@ -26,7 +26,7 @@ static bool plan_healing(LmGeneration *generation, LmError *error);
 static bool run_ahead(LmGeneration *generation, LmError *error);
 static void give(LmGeneration *generation, LmBytes *text, bool *done);
 static int32_t heal(LmGeneration *generation, int32_t id, size_t *size);
-static bool begins_with_space(const LmSession *session, int32_t id);
+static bool strips_space(const LmGeneration *generation, int32_t id, size_t n_given);
 static void take_token(LmGeneration *generation, int32_t id, size_t n_given);
 static void append_to_window(LmGeneration *generation, int32_t id);
 static void append_text(LmGeneration *generation, LmBytes bytes);
@@ -68,7 +68,9 @@ lm_generation_create(LmSession *session, const LmTokens *prompt, size_t n_prefix
 		generation = create(session, sampling, error);
 	if (generation)
 		generation->strips =
-			prompt->count == 0 && lm_tokenizer_spec(session->tokenizer)->strip_space;
+			sampling->constraint
+				? lm_constraint_spaced(sampling->constraint)
+				: prompt->count == 0 && lm_tokenizer_spec(session->tokenizer)->strip_space;
 	if (generation && (!fill_window(generation, prompt, n_prefix, truncated, error) ||
 					   !plan_healing(generation, error) || !run_ahead(generation, error)))
 	{
@@ -109,6 +111,8 @@ lay_out(LmGeneration *generation, LmArena *arena, const LmSampling *sampling,
 	generation->banned_matched =
 		lm_arena_take(arena, (size_t) sampling->n_banned, sizeof(uint32_t));
 	generation->sampling.biases = lm_arena_take(arena, (size_t) sampling->n_biases, sizeof(LmBias));
+	generation->follower.bits =
+		lm_arena_take(arena, lm_follower_words(sampling->constraint), sizeof(uint64_t));
 }
 
 /* Allocates a generation with copies of the stop strings in one block, sized by a first pass. */
@@ -144,6 +148,7 @@ create(LmSession *session, const LmSampling *sampling, LmError *error)
 		lm_generation_free(generation);
 		return NULL;
 	}
+	lm_follower_begin(&generation->follower, sampling->constraint, generation->follower.bits);
 	for (int i = 0; i < sampling->n_stops; i++)
 	{
 		LmBytes *stop = (LmBytes *) &generation->sampling.stops[i];
@@ -225,7 +230,9 @@ plan_healing(LmGeneration *generation, LmError *error)
 		return true;
 	healing->logits =
 		lm_allocate(lm_engine_host(session->engine), (size_t) healing->n * sizeof(float));
-	return healing->logits ||
+	if (generation->follower.constraint)
+		healing->allowed = lm_allocate(lm_engine_host(session->engine), (size_t) healing->n);
+	return (healing->logits && (healing->allowed || !generation->follower.constraint)) ||
 		   lm_fail(error, LM_ERR_MEMORY, -1, "out of memory for generating text");
 }
 
@@ -235,7 +242,7 @@ run_ahead(LmGeneration *generation, LmError *error)
 {
 	const LmSampling *sampling = &generation->sampling;
 
-	if (sampling->beams > 1 || (!sampling->draft && !sampling->lookup))
+	if (sampling->beams > 1 || sampling->constraint || (!sampling->draft && !sampling->lookup))
 		return true;
 	generation->speculation =
 		lm_speculation_create(generation, generation->session, sampling->draft, error);
@@ -326,6 +333,8 @@ lm_generation_circumstances(const LmGeneration *generation)
 
 	if (generation->healing.depth > 0)
 		wanted.healing = &generation->healing;
+	if (generation->follower.constraint)
+		wanted.follower = &generation->follower;
 	return wanted;
 }
 
@@ -353,23 +362,25 @@ size_t
 lm_generation_given(const LmGeneration *generation, int32_t id)
 {
 	const LmSession *session = generation->session;
+	size_t n_given = 0;
 	int number;
 
 	if (id >= session->config.vocabulary)
 	{
-		(void) lm_healing_token(&number, &generation->healing, session,
-								id - session->config.vocabulary);
-		return generation->healing.boundaries[number].size;
+		id = lm_healing_token(&number, &generation->healing, session,
+							  id - session->config.vocabulary);
+		n_given = generation->healing.boundaries[number].size;
 	}
-	return generation->strips && begins_with_space(session, id) ? 1 : 0;
+	return n_given + (strips_space(generation, id, n_given) ? 1 : 0);
 }
 
+/* Whether the text loses the space with which a token goes on after n_given bytes. */
 static bool
-begins_with_space(const LmSession *session, int32_t id)
+strips_space(const LmGeneration *generation, int32_t id, size_t n_given)
 {
-	LmBytes bytes = lm_tokenizer_bytes(session->tokenizer, id);
+	LmBytes bytes = lm_tokenizer_bytes(generation->session->tokenizer, id);
 
-	return bytes.size > 0 && bytes.data[0] == ' ';
+	return generation->strips && bytes.size > n_given && bytes.data[n_given] == ' ';
 }
 
 /* Appends a drawn token to window and text, or ends the text; n_given bytes are the prompt's. */
@@ -377,6 +388,7 @@ static void
 take_token(LmGeneration *generation, int32_t id, size_t n_given)
 {
 	LmSession *session = generation->session;
+	size_t n_healed;
 	LmBytes bytes;
 
 	if (id < 0 || session->classes[id] == LM_TOKEN_ENDS)
@@ -391,10 +403,11 @@ take_token(LmGeneration *generation, int32_t id, size_t n_given)
 		generation->counts[id]++;
 	append_to_window(generation, id);
 	bytes = lm_tokenizer_bytes(session->tokenizer, id);
-	if (generation->strips && begins_with_space(session, id))
-		n_given = 1;
+	n_healed = n_given;
+	n_given += strips_space(generation, id, n_given) ? 1 : 0;
 	generation->strips = false;
 	append_text(generation, (LmBytes){bytes.data + n_given, bytes.size - n_given});
+	lm_generation_follow(generation, (LmBytes){bytes.data + n_healed, bytes.size - n_healed});
 	if (generation->n_tokens >= generation->sampling.max_tokens)
 		generation->finished = true;
 }
@@ -535,7 +548,7 @@ size_t
 lm_generation_size(const LmConfig *config)
 {
 	return (size_t) config->context * sizeof(int32_t) +
-		   (size_t) config->vocabulary * (1 + sizeof(float)) + sizeof(LmHealing) +
+		   (size_t) config->vocabulary * (2 + sizeof(float)) + sizeof(LmHealing) +
 		   LM_MAX_TOKEN_SIZE + 1024;
 }
 
@@ -548,8 +561,10 @@ lm_generation_free(LmGeneration *generation)
 		return;
 	host = lm_engine_host(generation->session->engine);
 	lm_speculation_free(generation->speculation, host);
+	lm_follower_end(&generation->follower);
 	lm_free(host, generation->healing.logits);
 	if (!generation->is_twin)
 		lm_banned_free(generation->banned, host);
+	lm_free(host, generation->healing.allowed);
 	lm_free(host, generation);
 }

@@ -41,6 +41,16 @@ int lm_generation_depth(const LmGeneration *generation);
 void lm_generation_observe(LmGeneration *generation, int number, const float *logits);
 
 /*
+ * Finds the tokens that the constraint allows next, before they are drawn; on the thread that
+ * called the engine. Does nothing without a constraint. LM_ERR_ARGUMENT where the tokens that are
+ * left are too few; LM_ERR_LIMIT, LM_ERR_MEMORY; LM_ERR_STOPPED: the call may be repeated.
+ */
+bool lm_generation_prepare(LmGeneration *generation, LmError *error);
+/* Why a token could not be taken (LM_ERR_MEMORY); NULL: all could. The text is then worth nothing.
+ */
+const LmError *lm_generation_failure(const LmGeneration *generation);
+
+/*
  * Draws *id from the last row of logits, as lm_sample does. Threads may draw for different
  * generations at once.
  */

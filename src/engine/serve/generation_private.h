@@ -7,6 +7,7 @@
 #define LM_GENERATION_PRIVATE_H
 
 #include "serve/banned.h"
+#include "serve/constraint.h"
 #include "serve/generation.h"
 
 struct LmGeneration
@@ -22,6 +23,8 @@ struct LmGeneration
 	uint32_t *counts; /* [V] in the output; NULL where no penalty asks for it */
 	LmUtf8State state; /* at the end of the text */
 	LmHealing healing; /* of a depth until the first token */
+	LmFollower follower; /* of the constraint, if there is one */
+	LmError failure; /* why the text could not follow it; LM_OK */
 	bool strips; /* the text has no prompt, and loses the space in front of it */
 	bool finished;
 	uint32_t *matched; /* [n_stops] bytes of each that the text ends with */
@@ -35,5 +38,11 @@ struct LmGeneration
 	size_t block_size; /* of the memory of all this, which begins here */
 	struct LmSpeculation *speculation; /* NULL: nothing runs ahead */
 };
+
+/*
+ * generation_constraint.c: moves over the bytes of a token, if there is a constraint. Where nothing
+ * can follow any more, the text has ended.
+ */
+void lm_generation_follow(LmGeneration *generation, LmBytes bytes);
 
 #endif /* LM_GENERATION_PRIVATE_H */

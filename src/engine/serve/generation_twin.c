@@ -27,6 +27,7 @@ lm_generation_twin(const LmGeneration *from, LmError *error)
 	}
 	memcpy(twin, from, from->block_size);
 	twin->healing.logits = NULL;
+	twin->healing.allowed = NULL;
 	twin->speculation = NULL;
 	twin->is_twin = true;
 	twin->window = place_in(twin, from, from->window);
@@ -39,6 +40,8 @@ lm_generation_twin(const LmGeneration *from, LmError *error)
 	twin->matched = place_in(twin, from, from->matched);
 	twin->failures = place_in(twin, from, from->failures);
 	twin->sampling.stops = place_in(twin, from, from->sampling.stops);
+	twin->follower = (LmFollower){.bits = place_in(twin, from, from->follower.bits)};
+	lm_follower_copy(&twin->follower, &from->follower);
 	for (int i = 0; i < from->sampling.n_stops; i++)
 	{
 		LmBytes *stop = (LmBytes *) &twin->sampling.stops[i];
@@ -62,6 +65,8 @@ lm_generation_copy(LmGeneration *to, const LmGeneration *from)
 	to->finished = from->finished;
 	to->size = from->size;
 	to->given = from->given;
+	to->failure = from->failure;
+	lm_follower_copy(&to->follower, &from->follower);
 	memcpy(to->window, from->window, (size_t) from->n_window * sizeof *to->window);
 	if (from->sampling.repetition_penalty != 1 || from->counts)
 		memcpy(to->seen, from->seen, (size_t) from->session->config.vocabulary);

@@ -53,7 +53,8 @@ lm_healing_observe(LmHealing *healing, int number, const LmSession *session, con
 	for (int32_t place = boundary->longer.first; place < boundary->longer.end; place++)
 	{
 		int32_t id = lm_tokenizer_ordered(session->tokenizer, place);
-		bool may = may_stand(session, banned, id, boundary->size);
+		bool may = healing->allowed ? healing->allowed[candidates - healing->logits] != 0
+									: may_stand(session, banned, id, boundary->size);
 
 		*candidates++ = may ? logits[id] : -INFINITY;
 		mass += may ? exp((double) logits[id] - normaliser) : 0;

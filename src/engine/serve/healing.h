@@ -52,6 +52,7 @@ typedef struct LmHealing
 	int n; /* candidates, at most a vocabulary */
 	LmBoundary boundaries[LM_HEALING_TOKENS + 1]; /* [depth + 1]; of number 0 nothing is known */
 	float *logits; /* [n] of the candidates, each of its own row; the caller's */
+	uint8_t *allowed; /* [n] NULL, or which of them a constraint allows; the caller's */
 } LmHealing;
 
 /*

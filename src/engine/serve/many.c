@@ -22,6 +22,7 @@ static int pages_free(const LmMany *many);
 static void drop_prefix(LmMany *many);
 static bool enter(LmMany *many, LmSlot *slot, LmItem *item, LmError *error);
 static void count_entry(LmMany *many, const LmSlot *slot, const LmItem *item);
+static bool allow(LmMany *many, LmError *error);
 static void gather(LmMany *many);
 static int room_for(const LmMany *many, const LmSlot *slot);
 static void add_inputs(LmMany *many, LmSlot *slot, int n);
@@ -96,7 +97,8 @@ lm_many_step(LmMany *many, bool *done, LmError *error)
 		good = lm_prefix_feed(many, error);
 	else
 	{
-		good = lm_beams_finish(many, error) && admit(many, error) && lm_many_propose(many, error);
+		good = lm_beams_finish(many, error) && admit(many, error) && allow(many, error) &&
+			   lm_many_propose(many, error);
 		if (good)
 			gather(many);
 		if (good && many->n_inputs > 0)
@@ -267,6 +269,31 @@ lm_slot_next(LmMany *many, LmSlot *slot)
 		return;
 	}
 	lm_prefix_keep(many, slot);
+}
+
+/*
+ * Finds the tokens that constraints allow next, before the step whose threads draw them: automata
+ * belong to one thread. False for LM_ERR_STOPPED alone.
+ */
+static bool
+allow(LmMany *many, LmError *error)
+{
+	for (int i = 0; i < many->n_sequences; i++)
+	{
+		LmSlot *slot = &many->slots[i];
+		LmError own;
+
+		if (slot->request < 0 || !slot->generation || many->items[slot->request].beams ||
+			lm_generation_prepare(slot->generation, &own))
+			continue;
+		if (own.code == LM_ERR_STOPPED)
+		{
+			*error = own;
+			return false;
+		}
+		lm_slot_leave(many, slot, &own);
+	}
+	return true;
 }
 
 /*
@@ -469,6 +496,12 @@ take(LmMany *many, LmSlot *slot, int32_t id)
 	lm_generation_take(slot->generation, id, &text, &done);
 	if (is_first && lm_generation_tokens(slot->generation) > 0)
 		count_begun(many, &many->requests[slot->request]);
+	if (lm_generation_failure(slot->generation))
+	{
+		error = *lm_generation_failure(slot->generation);
+		lm_slot_leave(many, slot, &error);
+		return;
+	}
 	if (slot->is_lent)
 	{
 		many->requests[slot->request].output = text;

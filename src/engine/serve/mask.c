@@ -7,7 +7,9 @@
 #include <float.h>
 #include <math.h>
 
+#include "kernels/simd.h"
 #include "serve/banned.h"
+#include "serve/constraint.h"
 #include "serve/mask.h"
 
 #define BLOCK 256 /* tokens that are masked together */
@@ -15,15 +17,20 @@
 static int mask_beginnings(float *logits, bool *are_finite, const LmSession *session);
 static inline void mask_some(float *logits, const uint8_t *classes, int count, int *n,
 							 int *n_finite);
+static int mask_constrained(float *logits, bool *are_finite, const LmDraw *wanted);
+static float small_share(const float *logits, float largest, const LmDraw *wanted);
 static int mask_continuations(float *logits, bool *are_finite, const LmDraw *wanted);
 static bool may_continue(const LmSession *session, int32_t id, LmUtf8State state);
 
 int
 lm_mask(float *logits, bool *are_finite, const LmDraw *wanted)
 {
-	int n = wanted->state.left == 0 ? mask_beginnings(logits, are_finite, wanted->session)
-									: mask_continuations(logits, are_finite, wanted);
+	int n;
 
+	if (wanted->follower)
+		return mask_constrained(logits, are_finite, wanted);
+	n = wanted->state.left == 0 ? mask_beginnings(logits, are_finite, wanted->session)
+								: mask_continuations(logits, are_finite, wanted);
 	return wanted->banned ? n - lm_banned_mask(logits, wanted->banned, wanted->matched) : n;
 }
 
@@ -56,6 +63,78 @@ mask_some(float *logits, const uint8_t *classes, int count, int *n, int *n_finit
 	}
 	*n += n_here;
 	*n_finite += n_finite_here;
+}
+
+/* Masks what the constraint does not allow, 64 tokens at once where that is all of them or none. */
+static int
+mask_constrained(float *logits, bool *are_finite, const LmDraw *wanted)
+{
+	int V = wanted->session->config.vocabulary;
+
+	for (int id = 0; id < V; id += 64)
+	{
+		uint64_t bits = wanted->follower->bits[id >> 6];
+		int end = V - id < 64 ? V : id + 64;
+
+		for (int i = id; bits == 0 && i < end; i++)
+			logits[i] = -INFINITY;
+		for (int i = id; bits != 0 && i < end; i++)
+			if (bits >> (i - id) & 1)
+				*are_finite &= fabsf(logits[i]) <= FLT_MAX;
+			else
+				logits[i] = -INFINITY;
+	}
+	return wanted->follower->n;
+}
+
+void
+lm_constraint_shares(float *stays, float *leaves, const float *logits, const LmDraw *wanted)
+{
+	int V = wanted->session->config.vocabulary;
+	const uint8_t *classes = wanted->session->classes;
+	float largest = lm_simd()->largest(logits, V), weights[BLOCK];
+	double stay = 0, leave = 0;
+
+	for (int id = 0; id < V; id += BLOCK)
+	{
+		int n = V - id < BLOCK ? V - id : BLOCK;
+
+		for (int i = 0; i < n; i++)
+			weights[i] = logits[id + i] - largest;
+		lm_simd()->exp(weights, weights, (size_t) n);
+		for (int i = 0; i < n; i += 64)
+		{
+			uint64_t bits = wanted->follower->bits[(id + i) >> 6];
+			int end = n - i < 64 ? n : i + 64;
+
+			for (int j = i; j < end; j++)
+			{
+				bool allowed = bits >> (j - i) & 1;
+
+				stay += allowed ? (double) weights[j] : 0;
+				leave += allowed || classes[id + j] == LM_TOKEN_NEVER ? 0 : (double) weights[j];
+			}
+		}
+	}
+	*stays = stay > 0 ? (float) log(stay) : small_share(logits, largest, wanted);
+	*leaves = (float) log(leave);
+}
+
+/* The allowed share where every weight of it is below the smallest float. */
+static float
+small_share(const float *logits, float largest, const LmDraw *wanted)
+{
+	int V = wanted->session->config.vocabulary;
+	float most = -INFINITY;
+	double sum = 0;
+
+	for (int id = 0; id < V; id++)
+		if (lm_follower_allows(wanted->follower, id) && logits[id] > most)
+			most = logits[id];
+	for (int id = 0; most > -INFINITY && id < V; id++)
+		if (lm_follower_allows(wanted->follower, id))
+			sum += exp((double) logits[id] - (double) most);
+	return most > -INFINITY ? most - largest + (float) log(sum) : -INFINITY;
 }
 
 /* Masks tokens whose bytes cannot go on with the character begun; returns the number left. */

@@ -16,4 +16,10 @@
  */
 int lm_mask(float *logits, bool *are_finite, const LmDraw *wanted);
 
+/*
+ * The logarithms of the shares of a row of logits that the constraint allows, *stays, and of those
+ * of all other tokens, *leaves. A logit that is not a number makes one of them so too.
+ */
+void lm_constraint_shares(float *stays, float *leaves, const float *logits, const LmDraw *wanted);
+
 #endif /* LM_MASK_H */

@@ -13,6 +13,7 @@
 
 #include "engine/random.h"
 #include "kernels/simd.h"
+#include "serve/constraint.h"
 #include "serve/mask.h"
 #include "serve/sampling.h"
 
@@ -29,8 +30,10 @@ typedef struct Parts
 	double total;
 } Parts;
 
-static bool draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted,
-						  LmError *error);
+static bool draw_boundary(int *boundary, LmCandidate *candidates, const float *logits,
+						  const LmDraw *wanted, LmError *error);
+static bool draw_end(bool *ends, LmCandidate *candidates, const float *logits, const LmDraw *wanted,
+					 LmError *error);
 static bool sample_after(int32_t *id, LmCandidate *candidates, float *row, const LmDraw *wanted,
 						 int boundary, LmError *error);
 static int32_t choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted,
@@ -56,21 +59,33 @@ bool
 lm_sample(int32_t *id, LmCandidate *candidates, float *logits, const LmDraw *wanted, LmError *error)
 {
 	bool are_finite = true;
+	bool ends = false;
 	int boundary = 0;
 
 	*id = -1;
-	if (wanted->healing && !draw_boundary(&boundary, candidates, wanted, error))
+	if (wanted->healing && !draw_boundary(&boundary, candidates, logits, wanted, error))
 		return false;
 	if (boundary > 0)
 		return sample_after(id, candidates, logits, wanted, boundary, error);
-	/* The order of these two makes no difference but for logits that nobody may see. */
-	if (lm_mask(logits, &are_finite, wanted) == 0)
+	/*
+	 * The order of these two makes no difference but for logits that nobody may see; with a
+	 * constraint they may be seen, as they all count as the end.
+	 */
+	if (wanted->follower && lm_sampling_adjusts(wanted->sampling))
+		are_finite &= lm_adjust(logits, wanted);
+	if (wanted->follower && !draw_end(&ends, candidates, logits, wanted, error))
+		return false;
+	if (ends || lm_mask(logits, &are_finite, wanted) == 0)
 		return true;
-	if (lm_sampling_adjusts(wanted->sampling))
+	if (!wanted->follower && lm_sampling_adjusts(wanted->sampling))
 		are_finite &= lm_adjust(logits, wanted);
 	if (!are_finite)
 		return fail_numeric(wanted, error);
 	*id = choose(candidates, logits, wanted->session->config.vocabulary, wanted, 0);
+	/* Where other rules forbid all that the constraint allows, nothing is right. */
+	if (wanted->follower && (*id < 0 || !lm_follower_allows(wanted->follower, *id)))
+		return lm_fail(error, LM_ERR_ARGUMENT, wanted->position,
+					   "no token that the constraint allows has a probability");
 	return true;
 }
 
@@ -105,16 +120,50 @@ choose(LmCandidate *candidates, float *logits, int n, const LmDraw *wanted, uint
 
 /* Draws the boundary of healing; boundary 0, after the whole prompt, is always a candidate. */
 static bool
-draw_boundary(int *boundary, LmCandidate *candidates, const LmDraw *wanted, LmError *error)
+draw_boundary(int *boundary, LmCandidate *candidates, const float *logits, const LmDraw *wanted,
+			  LmError *error)
 {
 	int n = wanted->healing->depth + 1;
-	float logprobs[LM_HEALING_TOKENS + 1];
+	float logprobs[LM_HEALING_TOKENS + 1], largest;
 
 	lm_healing_weigh(logprobs, wanted->healing);
+	/* After the whole prompt only what the constraint allows counts, unless the text may end. */
+	if (wanted->follower && !wanted->follower->ends)
+	{
+		float stays, leaves;
+
+		lm_constraint_shares(&stays, &leaves, logits, wanted);
+		logprobs[0] += stays - logf(expf(stays) + expf(leaves));
+	}
+	largest = lm_simd()->largest(logprobs, n);
 	for (int i = 0; i < n; i++)
-		if (!(logprobs[i] < INFINITY) || !isfinite(logprobs[0]))
+		if (!(logprobs[i] < INFINITY) || !isfinite(wanted->follower ? largest : logprobs[0]))
 			return fail_numeric(wanted, error);
 	*boundary = choose(candidates, logprobs, n, wanted, 1);
+	return true;
+}
+
+/*
+ * Where the text may end and may go on, first it is drawn whether it ends: by the probability of
+ * all tokens that the constraint does not allow. A model that has written a number goes on with a
+ * space or a new line, and seldom with an end token.
+ */
+static bool
+draw_end(bool *ends, LmCandidate *candidates, const float *logits, const LmDraw *wanted,
+		 LmError *error)
+{
+	float shares[2];
+
+	if (!wanted->follower->ends || !wanted->follower->goes_on)
+	{
+		*ends = wanted->follower->ends;
+		return true;
+	}
+	lm_constraint_shares(&shares[0], &shares[1], logits, wanted);
+	if (!(shares[0] < INFINITY && shares[1] < INFINITY) ||
+		(shares[0] == -INFINITY && shares[1] == -INFINITY))
+		return fail_numeric(wanted, error);
+	*ends = choose(candidates, shares, 2, wanted, 2) == 1;
 	return true;
 }
 

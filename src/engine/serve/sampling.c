@@ -40,6 +40,12 @@ lm_sampling_check(const LmSampling *sampling, const LmConfig *config, LmError *e
 	if (!(sampling->length_penalty >= 0) || !isfinite(sampling->length_penalty))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "length_penalty %g is below 0",
 					   sampling->length_penalty);
+	if (sampling->constraint && sampling->beams > 1)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a constraint cannot be used with %d beams",
+					   sampling->beams);
+	if (sampling->constraint && (sampling->n_stops > 0 || sampling->n_banned > 0))
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a constraint cannot be used with %s texts",
+					   sampling->n_stops > 0 ? "stop" : "banned");
 	return true;
 }
 

@@ -82,6 +82,7 @@ typedef struct LmDraw
 	int position; /* of the token in the output */
 	/* all observed; NULL: the prompt is as good as any, or has been continued */
 	const LmHealing *healing;
+	const struct LmFollower *follower; /* NULL: there is no constraint; else it is ready */
 } LmDraw;
 
 /*
