@@ -22,6 +22,8 @@
  *                                                      which names one
  *   KEEPER     database  owner            0            the worker of the owner's maintained columns
  *   TURN       0         number           0            a transaction that computes their values
+ *   RESTORE    database  process          0            a session of pg_restore that waits for a
+ *                                                      model which another one brings
  */
 #ifndef GPT_LOCK_H
 #define GPT_LOCK_H
@@ -42,6 +44,7 @@ typedef enum GptLockClass
 	GPT_LOCK_PIN,
 	GPT_LOCK_KEEPER,
 	GPT_LOCK_TURN,
+	GPT_LOCK_RESTORE,
 } GptLockClass;
 
 /* The tag of a lock in this database, or in the whole cluster (database = 0). */

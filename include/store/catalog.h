@@ -70,6 +70,9 @@ extern bool gpt_catalog_is_pinned(const char *reference, size_t size);
  */
 extern GptVersion *gpt_catalog_base(const GptVersion *adapter);
 
+/* Whether the tokenizer of the version has a row; its content is not looked at. */
+extern bool gpt_catalog_has_tokenizer(const GptVersion *version);
+
 /* The statistics of a version for search (engine/search.h), palloc'd; NULL: it has none. */
 extern char *gpt_catalog_search(size_t *size, const GptVersion *version);
 

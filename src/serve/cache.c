@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "core/bridge.h"
 #include "core/settings.h"
@@ -17,6 +18,7 @@
 #include "serve/image_file.h"
 #include "store/blob.h"
 #include "store/model_extras.h"
+#include "store/restore.h"
 #include "store/weights.h"
 
 /* A use of an entry: what gpt_cache_acquire returns, in a context of its own. */
@@ -144,13 +146,18 @@ gpt_cached_use_of(GptCachedModel *entry, const GptStatsKey *stats, const char *r
 static GptCachedModel *
 entry_of(GptStatsKey *stats, const char *reference, GptServedKind kind)
 {
+	bool is_newer = gpt_restore_enter(reference);
 	GptVersion *version = gpt_catalog_version(reference, false);
+	GptCachedModel *entry;
 
 	gpt_catalog_check_use(version);
 	gpt_stats_key(stats, version);
 	gpt_stats_begin(stats, 1);
 	check_kind(version, kind);
-	return entry_of_version(version);
+	entry = entry_of_version(version);
+	if (is_newer)
+		PopActiveSnapshot();
+	return entry;
 }
 
 /* Ends what gpt_stats_begin began. */

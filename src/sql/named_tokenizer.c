@@ -6,11 +6,13 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "core/bridge.h"
 #include "core/extension.h"
 #include "serve/cache.h"
 #include "sql/named_tokenizer.h"
+#include "store/restore.h"
 
 static LmTokenizer *bytes_tokenizer(void);
 
@@ -18,13 +20,19 @@ LmTokenizer *
 gpt_named_tokenizer(const char *reference)
 {
 	uint8 sha256[GPT_SHA256_SIZE];
+	bool is_newer;
+	LmTokenizer *tokenizer;
 
 	(void) gpt_extension_oid();
 	if (strcmp(reference, "bytes") == 0)
 		return bytes_tokenizer();
+	is_newer = gpt_restore_enter(reference);
 	if (!gpt_catalog_resolve_tokenizer(reference, sha256))
 		gpt_catalog_raise_missing_tokenizer(reference, GPT_WANTED_TOKENIZER_OR_MODEL);
-	return gpt_cache_tokenizer(sha256);
+	tokenizer = gpt_cache_tokenizer(sha256);
+	if (is_newer)
+		PopActiveSnapshot();
+	return tokenizer;
 }
 
 static LmTokenizer *

@@ -287,25 +287,43 @@ gpt_catalog_find_tokenizer(const char *name, uint8 *sha256)
 	return true;
 }
 
-/* Several roles may keep the same tokenizer; any copy that is whole will do. */
-LmTokenizerSpec *
-gpt_catalog_read_tokenizer(const uint8 *sha256)
+static void
+scan_tokenizers(RowScan *scan, const uint8 *sha256)
 {
 	bytea *hash = palloc(VARHDRSZ + GPT_SHA256_SIZE);
 	ScanKeyData key;
-	RowScan scan;
-	HeapTuple row;
-	LmTokenizerSpec *spec = NULL;
 
 	SET_VARSIZE(hash, VARHDRSZ + GPT_SHA256_SIZE);
 	memcpy(VARDATA(hash), sha256, GPT_SHA256_SIZE);
 	ScanKeyInit(&key, TOKENIZER_SHA256, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(hash));
-	scan_begin(&scan, &tokenizer_table, 1, &key);
+	scan_begin(scan, &tokenizer_table, 1, &key);
+}
+
+bool
+gpt_catalog_has_tokenizer(const GptVersion *version)
+{
+	RowScan scan;
+	bool exists;
+
+	scan_tokenizers(&scan, version->tokenizer);
+	exists = systable_getnext(scan.rows) != NULL;
+	scan_end(&scan);
+	return exists;
+}
+
+/* Several roles may keep the same tokenizer; any copy that is whole will do. */
+LmTokenizerSpec *
+gpt_catalog_read_tokenizer(const uint8 *sha256)
+{
+	RowScan scan;
+	HeapTuple row;
+	LmTokenizerSpec *spec = NULL;
+
+	scan_tokenizers(&scan, sha256);
 	while (spec == NULL && (row = systable_getnext(scan.rows)) != NULL)
 		spec = read_tokenizer_object(DatumGetObjectId(column(&scan, row, TOKENIZER_OBJECT)),
 									 DatumGetInt64(column(&scan, row, TOKENIZER_SIZE)), sha256);
 	scan_end(&scan);
-	pfree(hash);
 	if (spec == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("a tokenizer is missing or altered"),

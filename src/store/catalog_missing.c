@@ -18,6 +18,7 @@
 #include "utils/varlena.h"
 
 #include "core/compat.h"
+#include "core/restoring.h"
 #include "core/statement.h"
 #include "store/blob.h"
 #include "store/catalog.h"
@@ -79,10 +80,14 @@ void
 gpt_catalog_raise_missing(const char *reference)
 {
 	char *model = pnstrdup(reference, strcspn(reference, "@"));
+	const char *hint = gpt_restoring_hint();
 	Known known = {0};
 
-	if ((strchr(reference, '@') == NULL || !describe_versions(&known, model)) &&
-		!describe_job(&known, model, MODEL_JOBS))
+	if (strchr(reference, '@') != NULL && describe_versions(&known, model))
+		;
+	else if (hint != NULL)
+		known.hint = pstrdup(hint);
+	else if (!describe_job(&known, model, MODEL_JOBS))
 	{
 		Nearest nearest = nearest_to(model);
 

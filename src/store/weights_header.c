@@ -16,6 +16,7 @@
 #include "utils/hsearch.h"
 
 #include "core/json_tree.h"
+#include "core/restoring.h"
 #include "store/catalog.h"
 #include "store/weights_header.h"
 
@@ -71,10 +72,12 @@ gpt_weights_parse(const char *json, size_t size, const GptVersion *version)
 void
 gpt_weights_corrupt(const GptVersion *version, const char *detail)
 {
+	const char *hint = gpt_restoring_hint();
+
 	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 					errmsg("weights of model \"%s\" version %d are altered or truncated",
 						   version->model, version->version),
-					errdetail("%s", detail)));
+					errdetail("%s", detail), hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /* The format has texts there, and nothing else. Returns the types of blocks; NULL: none. */
