@@ -102,7 +102,7 @@ ok "each exported SQL function is declared in sql/gpt.sql" "$(
 ok "each SQL function first checks how it is called" "$(
 	# Triggers look at what they are attached to, parts of the aggregate at their state; sorts and indexes call the functions of its order without types.
 	for function in $functions; do
-		case $function in *_trigger | gpt_perplexity_* | gpt_model_version_?? | gpt_model_version_cmp | gpt_model_version_hash*) continue ;; esac
+		case $function in *_trigger | gpt_support | gpt_perplexity_* | gpt_model_version_?? | gpt_model_version_cmp | gpt_model_version_hash*) continue ;; esac
 		awk -v start="^$function\\\\(PG_FUNCTION_ARGS\\\\)" '$0 ~ start { body = 1 } body && /gpt_argument_check_(call|io|receive)\(fcinfo\);/ { found = 1 }
 			body && /^}/ { body = 0 } END { exit !found }' src/*/*.c || echo "$function"
 	done
@@ -123,9 +123,9 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 		grep -qE "^### $name|\`$name\`" docs/sql.md || echo "$name"
 	done
 )"
-# Users do not call the parts of the aggregate and of types, the triggers and the functions of the views.
+# Users do not call the parts of the aggregate and of types, the triggers, the functions of the views and the planner's.
 ok "README.md lists each function and view for users, once, and no other" "$(
-	public=$(grep -vE '^gpt_(perplexity_.*|texts.*|model_version_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows)$' <<<"$names")
+	public=$(grep -vE '^gpt_(perplexity_.*|texts.*|model_version_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows|support)$' <<<"$names")
 	listed=$(sed -n '/^## Functions and views/,/^## Documents/p' README.md | grep '^|' | grep -vF 'text[]' | cut -d '|' -f 2 |
 		grep -oE '`gpt_[a-z_]+' | tr -d '`' | sort)
 	uniq -d <<<"$listed"

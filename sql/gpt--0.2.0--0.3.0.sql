@@ -1,6 +1,13 @@
 /* sql/gpt--0.2.0--0.3.0.sql: what 0.3.0 adds to 0.2.0. */
 \echo Use "ALTER EXTENSION gpt UPDATE" to load this file. \quit
 
+-- The planner: what calls of models cost and return. Every function that calls a model has this support function.
+
+CREATE FUNCTION @extschema@.gpt_support(request internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'gpt_support' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_support(internal) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_support(internal) IS 'part of the functions that call models: tells the planner what calls cost and return';
+
 CREATE FUNCTION @extschema@.gpt_import(model text, objects oid[], options jsonb DEFAULT '{}') RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_import' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_import(text, oid[], jsonb) FROM PUBLIC;
@@ -130,7 +137,7 @@ CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens inte
 		length_penalty float8 DEFAULT 0.6,
 		presence_penalty float8 DEFAULT 0, frequency_penalty float8 DEFAULT 0, logit_bias jsonb DEFAULT NULL, banned @extschema@.gpt_texts DEFAULT NULL,
 		choices text[] DEFAULT NULL, pattern text DEFAULT NULL, schema jsonb DEFAULT NULL, draft text DEFAULT NULL, on_error text DEFAULT NULL) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_chat' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_chat' LANGUAGE C VOLATILE PARALLEL SAFE COST 1000000 SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_chat(text, jsonb, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, boolean, integer, float8, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text) IS
 	'answers the last message of a conversation, in the form that the model was trained on; NULL sampling arguments mean the model''s own defaults';
 
@@ -261,26 +268,31 @@ COMMENT ON COLUMN @extschema@.gpt_models.clean IS 'how its rows were cleaned and
 -- Numbers
 
 CREATE FUNCTION @extschema@.gpt_predict(model text, input text) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_predict(text, text) IS
 	'returns the number that a model, trained on texts with real numbers as labels, expects of a text';
 
 CREATE FUNCTION @extschema@.gpt_predict(model text, input text[]) RETURNS float8[]
-	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_predict(text, text[]) IS 'returns the numbers that a model expects of many texts';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text, other text) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text, text) IS
 	'returns the label that a classifier of pairs gives to two texts together';
 
 CREATE FUNCTION @extschema@.gpt_classify_probs(model text, input text, other text, OUT label text, OUT probability real) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify_probs(text, text, text) IS
 	'returns all labels of a classifier of pairs with their probabilities for two texts together, the most probable first';
 
 CREATE FUNCTION @extschema@.gpt_predict(model text, input text, other text) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_predict(text, text, text) IS
 	'returns the number that a model of pairs expects of two texts together';
 
@@ -288,14 +300,16 @@ COMMENT ON FUNCTION @extschema@.gpt_predict(text, text, text) IS
 
 ALTER TABLE @extschema@.gpt_job ADD COLUMN report jsonb;
 CREATE OR REPLACE FUNCTION @extschema@.gpt_embed(model text, input text, pooling text DEFAULT 'auto', normalized boolean DEFAULT true) RETURNS real[]
-	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 100000 SUPPORT @extschema@.gpt_support;
 CREATE FUNCTION @extschema@.gpt_similarity(model text, a text, b text) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_similarity' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 200000;
+	AS 'MODULE_PATHNAME', 'gpt_similarity' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 200000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_similarity(text, text, text) IS 'returns how alike two texts are: the cosine of their embeddings';
 COMMENT ON FUNCTION @extschema@.gpt_embed(text, text, text, boolean) IS
 	'returns a text as a vector for search; or the hidden states of its tokens, pooled';
 CREATE OR REPLACE FUNCTION @extschema@.gpt_embed(model text, input text[], pooling text DEFAULT 'auto', normalized boolean DEFAULT true) RETURNS SETOF real[]
-	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 100
+	SUPPORT @extschema@.gpt_support;
 ALTER TABLE @extschema@.gpt_job ALTER COLUMN model DROP NOT NULL, ADD COLUMN tokenizer text, DROP CONSTRAINT gpt_job_kind_check;
 ALTER TABLE @extschema@.gpt_job ADD CONSTRAINT gpt_job_kind_check CHECK (kind IN ('train', 'finetune', 'tokenizer')),
 	ADD CONSTRAINT gpt_job_product_check CHECK ((model IS NULL) OPERATOR(pg_catalog.<>) (tokenizer IS NULL));
@@ -355,7 +369,8 @@ COMMENT ON FUNCTION @extschema@.gpt_choose(text, text, text[], text, boolean, te
 
 CREATE FUNCTION @extschema@.gpt_choose_probs(model text, prompt text, choices text[], domain text DEFAULT '', subtract boolean DEFAULT true,
 		per text DEFAULT 'choice', OUT choice text, OUT probability real) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_choose_probs' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'gpt_choose_probs' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 10
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_choose_probs(text, text, text[], text, boolean, text) IS
 	'returns the choices with the probabilities that they fit a prompt, the most probable first';
 
@@ -444,12 +459,14 @@ ALTER TABLE @extschema@.gpt_version ADD CONSTRAINT gpt_version_state_check CHECK
 COMMENT ON COLUMN @extschema@.gpt_versions.state IS 'final; partial while its run goes on; or candidate if its job has not made it current';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text, threshold float8) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text, float8) IS
 	'returns the label that a classifier gives to a text, or NULL if its probability is below the threshold';
 
 CREATE FUNCTION @extschema@.gpt_classify(model text, input text[], threshold float8) RETURNS text[]
-	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[], float8) IS
 	'returns the labels that a classifier gives to many texts, with NULL for each whose probability is below the threshold';
 
@@ -458,12 +475,13 @@ COMMENT ON FUNCTION @extschema@.gpt_classify(text, text[], float8) IS
 CREATE FUNCTION @extschema@.gpt_tokens(model text, input text, prompt text DEFAULT NULL, OUT "position" integer, OUT token integer, OUT text text,
 		OUT bytes bytea, OUT "offset" integer, OUT length integer, OUT logprob float8, OUT rank integer, OUT entropy float8, OUT expected text)
 		RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_tokens' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 200;
+	AS 'MODULE_PATHNAME', 'gpt_tokens' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 ROWS 200
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_tokens(text, text, text) IS
 	'returns the tokens of a text with the log probability and the rank of each, and what the model expected instead';
 
 CREATE FUNCTION @extschema@.gpt_highlight(model text, input text, method text DEFAULT 'auto', style text DEFAULT 'brackets') RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_highlight' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_highlight' LANGUAGE C STABLE PARALLEL SAFE COST 1000000 SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_highlight(text, text, text, text) IS
 	'returns a text with marks at the words that surprise a language model, or that decide the answer of another one';
 
@@ -575,19 +593,22 @@ COMMENT ON FUNCTION @extschema@.gpt_model_card(text, text) IS 'the facts about a
 CREATE FUNCTION @extschema@.gpt_explain(model text, input text, target text DEFAULT NULL, method text DEFAULT 'gradients', unit text DEFAULT 'word',
 		other text DEFAULT NULL, OUT "position" integer, OUT text text, OUT weight float8, OUT start integer, OUT part integer,
 		OUT explained text, OUT score float8, OUT baseline float8) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_explain' LANGUAGE C STABLE PARALLEL SAFE COST 10000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'gpt_explain' LANGUAGE C STABLE PARALLEL SAFE COST 10000000 ROWS 100
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_explain(text, text, text, text, text, text) IS
 	'returns what each word of a text adds to the score of a model''s label, number or next token';
 
 CREATE FUNCTION @extschema@.gpt_attention(model text, input text, layer integer, head integer DEFAULT NULL, OUT query integer,
 		OUT query_text text, OUT key integer, OUT key_text text, OUT weight real) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_attention' LANGUAGE C STABLE PARALLEL SAFE COST 10000000 ROWS 1000;
+	AS 'MODULE_PATHNAME', 'gpt_attention' LANGUAGE C STABLE PARALLEL SAFE COST 10000000 ROWS 1000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_attention(text, text, integer, integer) IS
 	'returns how much each token of a text attends to each other in a layer of a model, of one head or of all together';
 
 CREATE FUNCTION @extschema@.gpt_logit_lens(model text, input text, OUT layer integer, OUT "position" integer, OUT text text,
 		OUT token text, OUT logprob real, OUT next_logprob real, OUT next_rank bigint) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_logit_lens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'gpt_logit_lens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 ROWS 100
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_logit_lens(text, text) IS
 	'returns what each layer of a model would predict after each token of a text';
 
@@ -600,6 +621,24 @@ CREATE FUNCTION @extschema@.gpt_plot(model text, metric text DEFAULT 'loss', wid
 	AS 'MODULE_PATHNAME', 'gpt_plot' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION @extschema@.gpt_plot(text, text, integer, integer) IS
 	'the same of the newest job of a model that you may see';
+
+-- The planner's support of the functions that 0.2.0 has.
+
+ALTER FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, integer, float8, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text)
+	SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_generate(text, text[], integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, integer, float8, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text)
+	SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_stream(text, text, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text)
+	SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_score(text, text, text, boolean) SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_score(text, text[], text, boolean) SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_logprob(text, text, text, boolean) SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_classify(text, text) SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_classify(text, text[]) SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_classify_probs(text, text) SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_choose(text, text, text[], text, boolean, text) SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_perplexity_step(internal, text, text) SUPPORT @extschema@.gpt_support;
+ALTER FUNCTION @extschema@.gpt_perplexity_step(internal, text, text, boolean) SUPPORT @extschema@.gpt_support;
 
 -- A version of a model that stays as it is: the functions above of such a version, which are immutable
 
@@ -703,106 +742,120 @@ COMMENT ON OPERATOR CLASS @extschema@.gpt_model_version_ops USING hash IS 'equal
 
 CREATE FUNCTION @extschema@.gpt_score(model @extschema@.gpt_model_version, input text, metric text DEFAULT 'perplexity',
 		include_end boolean DEFAULT false) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_score(@extschema@.gpt_model_version, text, text, boolean) IS
 	'scores a text by perplexity, logprob, mean_logprob, bits_per_byte, max_surprise or tokens; with include_end its end counts as a further token';
 
 CREATE FUNCTION @extschema@.gpt_logprob(model @extschema@.gpt_model_version, prompt text, completion text,
 		include_end boolean DEFAULT true) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_logprob' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_logprob(@extschema@.gpt_model_version, text, text, boolean) IS
 	'returns the log probability of a completion and its end after a prompt';
 
 CREATE FUNCTION @extschema@.gpt_highlight(model @extschema@.gpt_model_version, input text, method text DEFAULT 'auto',
 		style text DEFAULT 'brackets') RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_highlight' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_highlight' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_highlight(@extschema@.gpt_model_version, text, text, text) IS
 	'returns a text with marks at the words that surprise a language model, or that decide the answer of another one';
 
 CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text) IS
 	'returns the label that a classifier gives to a text; a multi-label classifier returns its labels as the text of a text[]';
 
 CREATE FUNCTION @extschema@.gpt_classify_probs(model @extschema@.gpt_model_version, input text, OUT label text,
 		OUT probability real) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify_probs(@extschema@.gpt_model_version, text) IS
 	'returns all labels of a classifier with their probabilities for a text, the most probable first';
 
 CREATE FUNCTION @extschema@.gpt_predict(model @extschema@.gpt_model_version, input text) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_predict(@extschema@.gpt_model_version, text) IS
 	'returns the number that a model, trained on texts with real numbers as labels, expects of a text';
 
 CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text, other text) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text, text) IS
 	'returns the label that a classifier of pairs gives to two texts together';
 
 CREATE FUNCTION @extschema@.gpt_classify_probs(model @extschema@.gpt_model_version, input text, other text, OUT label text,
 		OUT probability real) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'gpt_classify_probs' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify_probs(@extschema@.gpt_model_version, text, text) IS
 	'returns all labels of a classifier of pairs with their probabilities for two texts together, the most probable first';
 
 CREATE FUNCTION @extschema@.gpt_predict(model @extschema@.gpt_model_version, input text, other text) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_predict(@extschema@.gpt_model_version, text, text) IS
 	'returns the number that a model of pairs expects of two texts together';
 
 CREATE FUNCTION @extschema@.gpt_choose(model @extschema@.gpt_model_version, prompt text, choices text[], domain text DEFAULT '',
 		subtract boolean DEFAULT true, per text DEFAULT 'choice') RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_choose' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_choose(@extschema@.gpt_model_version, text, text[], text, boolean, text) IS
 	'returns the choice that fits a prompt best: the one whose likelihood the prompt raises most';
 
 CREATE FUNCTION @extschema@.gpt_choose_probs(model @extschema@.gpt_model_version, prompt text, choices text[], domain text DEFAULT '',
 		subtract boolean DEFAULT true, per text DEFAULT 'choice', OUT choice text, OUT probability real) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'gpt_choose_probs' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'gpt_choose_probs' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 10
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_choose_probs(@extschema@.gpt_model_version, text, text[], text, boolean, text) IS
 	'returns the choices with the probabilities that they fit a prompt, the most probable first';
 
 CREATE FUNCTION @extschema@.gpt_embed(model @extschema@.gpt_model_version, input text, pooling text DEFAULT 'auto',
 		normalized boolean DEFAULT true) RETURNS real[]
-	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_embed(@extschema@.gpt_model_version, text, text, boolean) IS
 	'returns a text as a vector for search; or the hidden states of its tokens, pooled';
 
 CREATE FUNCTION @extschema@.gpt_similarity(model @extschema@.gpt_model_version, a text, b text) RETURNS float8
-	AS 'MODULE_PATHNAME', 'gpt_similarity' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 200000;
+	AS 'MODULE_PATHNAME', 'gpt_similarity' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 200000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_similarity(@extschema@.gpt_model_version, text, text) IS
 	'returns how alike two texts are: the cosine of their embeddings';
 
 CREATE FUNCTION @extschema@.gpt_score(model @extschema@.gpt_model_version, input text[], metric text DEFAULT 'perplexity',
 		include_end boolean DEFAULT false) RETURNS float8[]
-	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_score' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_score(@extschema@.gpt_model_version, text[], text, boolean) IS
 	'scores many texts together; the results are those of single calls';
 
 CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text[]) RETURNS text[]
-	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text[]) IS
 	'returns the labels that a classifier gives to many texts';
 
 CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text, threshold float8) RETURNS text
-	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text, float8) IS
 	'returns the label that a classifier gives to a text, or NULL if its probability is below the threshold';
 
 CREATE FUNCTION @extschema@.gpt_classify(model @extschema@.gpt_model_version, input text[], threshold float8) RETURNS text[]
-	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_classify(@extschema@.gpt_model_version, text[], float8) IS
 	'returns the labels that a classifier gives to many texts, with NULL for each whose probability is below the threshold';
 
 CREATE FUNCTION @extschema@.gpt_predict(model @extschema@.gpt_model_version, input text[]) RETURNS float8[]
-	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+	AS 'MODULE_PATHNAME', 'gpt_predict' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_predict(@extschema@.gpt_model_version, text[]) IS
 	'returns the numbers that a model expects of many texts';
 
 CREATE FUNCTION @extschema@.gpt_embed(model @extschema@.gpt_model_version, input text[], pooling text DEFAULT 'auto',
 		normalized boolean DEFAULT true) RETURNS SETOF real[]
-	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100;
+	AS 'MODULE_PATHNAME', 'gpt_embed' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100
+	SUPPORT @extschema@.gpt_support;
 COMMENT ON FUNCTION @extschema@.gpt_embed(@extschema@.gpt_model_version, text[], text, boolean) IS
 	'returns many texts as vectors: a row for each element, in their order';
 

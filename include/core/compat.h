@@ -50,6 +50,13 @@
 #define gpt_take_range_table(query, state) ((query)->rtable = (state)->p_rtable)
 #endif
 
+/* 16: what an aggregate's information knows of it. */
+#if PG_VERSION_NUM >= 160000
+#define gpt_aggregate_of(info) linitial_node(Aggref, ((AggInfo *) (info))->aggrefs)
+#else
+#define gpt_aggregate_of(info) (((AggInfo *) (info))->representative_aggref)
+#endif
+
 /* 18: a query is always run once. */
 #if PG_VERSION_NUM >= 180000
 #define gpt_executor_run(query) ExecutorRun((query), ForwardScanDirection, 0)

@@ -26,6 +26,9 @@ extern Oid gpt_extension_oid(void);
 /* InvalidOid, and no error, if the extension does not exist or has another version. */
 extern Oid gpt_extension_fitting_oid(void);
 
+/* The oid of its schema; InvalidOid in the same cases. */
+extern Oid gpt_extension_fitting_schema(void);
+
 /* The state that gpt_extension_enter saves; the caller keeps it for gpt_extension_leave. */
 typedef struct GptIdentity
 {

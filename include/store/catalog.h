@@ -43,6 +43,8 @@ typedef struct GptVersion
 	bool altered; /* the object no longer has the run's id */
 } GptVersion;
 
+#define GPT_NAME_SIZE 63 /* bytes of a model's name at most */
+
 /* Raises an error unless name has 1 to 63 bytes, without '@' and control characters. */
 extern void gpt_catalog_check_name(const char *name);
 
@@ -61,6 +63,9 @@ extern int32 gpt_catalog_split(char **model, const char *reference);
 
 /* Whether a text of so many bytes can name one version, "name@3", whether or not there is one. */
 extern bool gpt_catalog_is_pinned(const char *reference, size_t size);
+
+/* The same in model [GPT_NAME_SIZE + 1]; false for what is not a reference. */
+extern bool gpt_catalog_parse(char *model, int32 *version, const char *reference);
 
 /*
  * The version that an adapter rests on, under the active snapshot, palloc'd. Errors: it is missing

@@ -23,6 +23,12 @@ extern char *gpt_config_to_json(const LmConfig *config, const char *labels);
  */
 extern void gpt_config_from_jsonb(LmConfig *config, Datum jsonb);
 
+/*
+ * Both at once without errors: configuration and names of labels, palloc'd; false where an error
+ * would be raised.
+ */
+extern bool gpt_config_try_jsonb(LmConfig *config, char ***labels, Datum jsonb);
+
 /* The names of the labels of a configuration that gpt_config_from_jsonb has read, palloc'd. */
 extern char **gpt_config_labels(Datum jsonb);
 

@@ -87,6 +87,16 @@ gpt_extension_fitting_oid(void)
 																					 : InvalidOid;
 }
 
+Oid
+gpt_extension_fitting_schema(void)
+{
+	Extension extension;
+
+	return read_extension(&extension) && strcmp(extension.version, GPT_VERSION) == 0
+			   ? extension.schema
+			   : InvalidOid;
+}
+
 /* False where it does not exist. */
 static bool
 read_extension(Extension *extension)

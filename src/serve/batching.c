@@ -13,7 +13,6 @@
  */
 #include "postgres.h"
 
-#include "jit/jit.h"
 #include "optimizer/planmain.h"
 #include "optimizer/planner.h"
 #include "executor/executor.h"
@@ -22,6 +21,7 @@
 #include "core/settings.h"
 #include "serve/batching.h"
 #include "serve/batching_parts.h"
+#include "serve/planning.h"
 
 static planner_hook_type previous_planner = NULL;
 
@@ -49,7 +49,10 @@ plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo
 		statement = previous_planner(query, text, cursor_options, parameters);
 	else
 		statement = standard_planner(query, text, cursor_options, parameters);
-	if (gpt_batching && has_functions(statement))
+	if (!has_functions(statement))
+		return statement;
+	gpt_planning_finish(statement);
+	if (gpt_batching)
 		rewrite(statement, cursor_options);
 	return statement;
 }
@@ -70,13 +73,9 @@ static void
 rewrite(PlannedStmt *statement, int cursor_options)
 {
 	bool was_scrollable = ExecSupportsBackwardScan(statement->planTree);
-	double cost = gpt_batch_place(statement);
 
-	if (cost < 0)
+	if (gpt_batch_place(statement) < 0)
 		return;
-	/* Compiling expressions would not save the cost of calls of models. */
-	if (statement->planTree->total_cost - cost <= jit_above_cost)
-		statement->jitFlags = PGJIT_NONE;
 	/* A cursor that could be scrolled still can. */
 	if (was_scrollable && !ExecSupportsBackwardScan(statement->planTree) &&
 		(cursor_options & (CURSOR_OPT_SCROLL | CURSOR_OPT_FAST_PLAN)) != 0 &&

@@ -56,7 +56,7 @@ gpt_drift_compare(const GptProfile *reference, const GptRowSample *current, cons
 						.p_value = NAN};
 
 	put(context, &rows);
-	for (int i = 0; i < GPT_N_ROW_NUMBERS; i++)
+	for (int i = 0; i < GPT_N_COMPARED_NUMBERS; i++)
 		compare_number(&drift, (GptRowNumber) i);
 	for (int i = 0; i < GPT_N_ROW_SHARES; i++)
 		compare_shares(&drift, (GptRowShare) i);

@@ -15,6 +15,7 @@
 #include "jobs/launcher.h"
 #include "serve/batching.h"
 #include "serve/explain.h"
+#include "serve/planning.h"
 #include "serve/stats.h"
 #include "sql/call_kinds.h"
 #include "sql/version_measure.h"
@@ -36,6 +37,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("gpt");
 	gpt_blob_init();
 	gpt_batching_init(batched);
+	gpt_planning_init();
 	gpt_stats_init();
 	gpt_explain_init();
 	gpt_catalog_ask_pending(gpt_job_launch_pending);

@@ -256,6 +256,10 @@ take_answer(GptRowMeter *meter, const Waiting *waiting, const GptAnswer *answer)
 	else
 	{
 		measured.logprob = DatumGetFloat8(answer->value);
+		gpt_row_sample_number(meter->sample, waiting->sample_row, GPT_ROW_LOGPROB,
+							  measured.logprob);
+		gpt_row_sample_number(meter->sample, waiting->sample_row, GPT_ROW_MEAN_LOGPROB,
+							  measured.logprob / (double) Max(answer->n_tokens, 1));
 		if (waiting->text_size > 0)
 			gpt_row_sample_number(meter->sample, waiting->sample_row, GPT_ROW_SURPRISAL,
 								  -measured.logprob / (M_LN2 * (double) waiting->text_size));

@@ -18,7 +18,8 @@ static void thin_out(GptRowSample *sample);
 
 GPT_WORDS(
 	gpt_row_number_name, [GPT_ROW_SURPRISAL] = "surprisal", [GPT_ROW_CONFIDENCE] = "confidence",
-	[GPT_ROW_PREDICTION] = "prediction", [GPT_ROW_LABEL] = "label", [GPT_ROW_LENGTH] = "length");
+	[GPT_ROW_PREDICTION] = "prediction", [GPT_ROW_LABEL] = "label", [GPT_ROW_LENGTH] = "length",
+	[GPT_ROW_LOGPROB] = "logprob", [GPT_ROW_MEAN_LOGPROB] = "mean_logprob");
 GPT_WORDS(gpt_row_share_name, [GPT_ROW_PREDICTIONS] = "predictions", [GPT_ROW_LABELS] = "labels",
 		  [GPT_ROW_TOKENS] = "tokens", [GPT_ROW_SCRIPTS] = "scripts");
 

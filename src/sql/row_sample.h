@@ -17,6 +17,9 @@ typedef enum GptRowNumber
 	GPT_ROW_PREDICTION, /* the number that the model expects */
 	GPT_ROW_LABEL, /* the number that it has */
 	GPT_ROW_LENGTH, /* bytes of its texts */
+	GPT_N_COMPARED_NUMBERS, /* gpt_drift compares these; the planner alone reads the others */
+	GPT_ROW_LOGPROB = GPT_N_COMPARED_NUMBERS, /* of its text, in nats */
+	GPT_ROW_MEAN_LOGPROB, /* the same for a token */
 	GPT_N_ROW_NUMBERS
 } GptRowNumber;
 

@@ -31,8 +31,6 @@
 #include "store/weights.h"
 #include "store/weights_header.h"
 
-#define MAX_NAME_SIZE 63
-
 /* Column numbers of the install script; a table whose columns have other types is not read. */
 enum
 {
@@ -109,7 +107,6 @@ static void check_columns(Relation relation, const Table *table);
 static void scan_end(RowScan *scan);
 static Datum column(const RowScan *scan, HeapTuple row, int number);
 static void copy_hash(uint8 *sha256, Datum value);
-static bool parse_reference(char *model, int32 *version, const char *reference);
 static bool read_model(int32 *version, GptImageType *image_type, const char *model);
 static GptVersion *find_version(const char *model, int32 version);
 static GptVersion *read_version(const RowScan *scan, HeapTuple row);
@@ -121,10 +118,10 @@ gpt_catalog_check_name(const char *name)
 {
 	size_t size = strlen(name);
 
-	if (size < 1 || size > MAX_NAME_SIZE)
+	if (size < 1 || size > GPT_NAME_SIZE)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME), errmsg("name \"%s\" has %zu bytes", name, size),
-				 errdetail("A name has 1 to %d bytes.", MAX_NAME_SIZE)));
+				 errdetail("A name has 1 to %d bytes.", GPT_NAME_SIZE)));
 	for (const char *byte = name; *byte != '\0'; byte++)
 	{
 		if (*byte == '@' || (unsigned char) *byte < ' ' || *byte == 0x7f)
@@ -136,13 +133,13 @@ gpt_catalog_check_name(const char *name)
 GptVersion *
 gpt_catalog_version(const char *reference, bool missing_ok)
 {
-	char model[MAX_NAME_SIZE + 1];
+	char model[GPT_NAME_SIZE + 1];
 	int32 number;
 	int32 current;
 	GptImageType image_type;
 	GptVersion *version = NULL;
 
-	if (parse_reference(model, &number, reference) && read_model(&current, &image_type, model))
+	if (gpt_catalog_parse(model, &number, reference) && read_model(&current, &image_type, model))
 	{
 		if (number == 0)
 			number = current;
@@ -394,16 +391,15 @@ copy_hash(uint8 *sha256, Datum value)
 	memcpy(sha256, VARDATA_ANY(bytes), GPT_SHA256_SIZE);
 }
 
-/* "name" gives version 0; false when the text cannot name a version. */
-static bool
-parse_reference(char *model, int32 *version, const char *reference)
+bool
+gpt_catalog_parse(char *model, int32 *version, const char *reference)
 {
 	const char *at = strchr(reference, '@');
 	size_t size = at == NULL ? strlen(reference) : (size_t) (at - reference);
 	char *end;
 	long number;
 
-	if (size < 1 || size > MAX_NAME_SIZE)
+	if (size < 1 || size > GPT_NAME_SIZE)
 		return false;
 	memcpy(model, reference, size);
 	model[size] = '\0';
@@ -425,8 +421,8 @@ gpt_catalog_split(char **model, const char *reference)
 {
 	int32 version;
 
-	*model = palloc(MAX_NAME_SIZE + 1);
-	if (!parse_reference(*model, &version, reference))
+	*model = palloc(GPT_NAME_SIZE + 1);
+	if (!gpt_catalog_parse(*model, &version, reference))
 		gpt_catalog_raise_missing(reference);
 	return version;
 }
@@ -434,16 +430,16 @@ gpt_catalog_split(char **model, const char *reference)
 bool
 gpt_catalog_is_pinned(const char *reference, size_t size)
 {
-	char model[MAX_NAME_SIZE + 1];
+	char model[GPT_NAME_SIZE + 1];
 	char *copy;
 	int32 version;
 	bool is_pinned;
 
 	/* A name, '@' and ten digits; a zero byte would end the copy early. */
-	if (size > MAX_NAME_SIZE + 11 || memchr(reference, '\0', size) != NULL)
+	if (size > GPT_NAME_SIZE + 11 || memchr(reference, '\0', size) != NULL)
 		return false;
 	copy = pnstrdup(reference, size);
-	is_pinned = parse_reference(model, &version, copy) && version > 0;
+	is_pinned = gpt_catalog_parse(model, &version, copy) && version > 0;
 	for (const char *byte = model; is_pinned && *byte != '\0'; byte++)
 		is_pinned = (unsigned char) *byte >= ' ' && *byte != 0x7f;
 	pfree(copy);

@@ -30,6 +30,7 @@ static int read_labels(char **names, Jsonb *object);
 static void append_labels(StringInfo json, int n, const char *labels);
 static void append_field(StringInfo json, const LmConfig *config, const LmConfigField *field,
 						 const char *labels);
+static const LmConfigField *read_fields(LmConfig *config, Jsonb *object);
 static bool read_field(LmConfig *config, const LmConfigField *field, const JsonbValue *value);
 static bool read_number(double *number, const JsonbValue *value);
 
@@ -57,10 +58,38 @@ gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
 	const LmConfigField *field;
 	LmError error;
 
-	*config = lm_config_default();
 	if (!JB_ROOT_IS_OBJECT(object))
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("configuration of a model is not a JSON object")));
+	field = read_fields(config, object);
+	if (field != NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("configuration of a model has no valid \"%s\"", field->name)));
+	if (!lm_config_check(config, &error))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("configuration of a model is not valid: %s", error.message)));
+}
+
+bool
+gpt_config_try_jsonb(LmConfig *config, char ***labels, Datum jsonb)
+{
+	Jsonb *object = DatumGetJsonbP(jsonb);
+	LmError error;
+
+	if (!JB_ROOT_IS_OBJECT(object) || read_fields(config, object) != NULL ||
+		!lm_config_check(config, &error) || read_labels(NULL, object) != config->labels)
+		return false;
+	*labels = palloc((config->labels + 1) * sizeof(char *));
+	return read_labels(*labels, object) == config->labels;
+}
+
+/* Returns the first field that is missing or not valid; NULL: none is. */
+static const LmConfigField *
+read_fields(LmConfig *config, Jsonb *object)
+{
+	const LmConfigField *field;
+
+	*config = lm_config_default();
 	for (int i = 0; (field = lm_config_field(i)) != NULL; i++)
 	{
 		JsonbValue buffer;
@@ -70,12 +99,9 @@ gpt_config_from_jsonb(LmConfig *config, Datum jsonb)
 		if (value == NULL && field->since > 1)
 			continue;
 		if (value == NULL || !read_field(config, field, value))
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("configuration of a model has no valid \"%s\"", field->name)));
+			return field;
 	}
-	if (!lm_config_check(config, &error))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("configuration of a model is not valid: %s", error.message)));
+	return NULL;
 }
 
 char **
@@ -83,13 +109,17 @@ gpt_config_labels(Datum jsonb)
 {
 	Jsonb *object = DatumGetJsonbP(jsonb);
 	int n = read_labels(NULL, object);
-	char **labels = palloc((n + 1) * sizeof(char *));
+	char **labels = palloc((Max(n, 0) + 1) * sizeof(char *));
 
-	(void) read_labels(labels, object);
+	if (n < 0 || read_labels(labels, object) < 0)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
 	return labels;
 }
 
-/* Their number; names are copied where somewhere to put them is given. */
+/*
+ * Their number, -1 where they are not valid; names are copied where somewhere to put them is given.
+ */
 static int
 read_labels(char **names, Jsonb *object)
 {
@@ -101,16 +131,14 @@ read_labels(char **names, Jsonb *object)
 	if (value == NULL)
 		return 0;
 	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
+		return -1;
 	n = (int) JsonContainerSize(value->val.binary.data);
 	for (int i = 0; names != NULL && i < n; i++)
 	{
 		JsonbValue *name = getIthJsonbValueFromContainer(value->val.binary.data, i);
 
 		if (name->type != jbvString)
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("configuration of a model has no valid \"%s\"", LABELS_FIELD)));
+			return -1;
 		names[i] = pnstrdup(name->val.string.val, name->val.string.len);
 	}
 	return n;

@@ -62,6 +62,7 @@ ROLLBACK;
 
 -- plans
 SET gpt.batching = on;
+SET max_parallel_workers_per_gather = 0;
 SELECT plan_of($$SELECT id, gpt_score('batch', body) FROM line ORDER BY 2 DESC LIMIT 20$$);
 SELECT plan_of($$SELECT id, round(gpt_score('batch', body || '!')::numeric, 2) FROM line WHERE odd$$, 'COSTS OFF, VERBOSE');
 SELECT plan_of($$SELECT gpt_score('batch', body), gpt_generate('batch', body, 3, seed => 1) FROM line WHERE id <= 150$$, 'COSTS OFF, ANALYZE, BUFFERS OFF, TIMING OFF, SUMMARY OFF');
@@ -257,7 +258,7 @@ DROP TABLE stopped, ended;
 SELECT is_batched('SELECT gpt_generate(''batch'', body) FROM line') AS batched, count(*) AS compiled
 	FROM plan_of('SELECT gpt_generate(''batch'', body) FROM line', 'COSTS ON') p WHERE p LIKE '%JIT%';
 SET gpt.batching = off;
-SELECT (count(*) > 0) = pg_jit_available() AS compiled_without
+SELECT count(*) AS compiled_without
 	FROM plan_of('SELECT gpt_generate(''batch'', body) FROM line', 'COSTS ON') p WHERE p LIKE '%JIT%';
 SET gpt.batching = on;
 

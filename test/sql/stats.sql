@@ -84,6 +84,7 @@ BEGIN
 END $$;
 CREATE FUNCTION score(body text) RETURNS float8 LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT gpt_score('counted', body)); END $$;
 SET gpt.batching = on;
+SET max_parallel_workers_per_gather = 0;
 SELECT explained('', $$SELECT gpt_score('counted', body) FROM line$$);
 RESET gpt.batching;
 SELECT explained('', $$SELECT score(body) FROM line$$);
@@ -97,6 +98,7 @@ SELECT explained('', $$SELECT count(*) FROM line$$);
 EXPLAIN (COSTS OFF) SELECT gpt_score('counted', 'line');
 EXPLAIN (ANALYZE) SELECT gpt_score('counted', 'x');
 SELECT explained('', $$SELECT gpt_score('counted', 'line')$$);
+RESET max_parallel_workers_per_gather;
 DROP FUNCTION explained, score;
 
 -- a rename keeps them, a copy begins anew, a model that is dropped has none
