@@ -188,6 +188,7 @@ typedef struct GptBatchStep
 	int result; /* number of the call */
 	char *model; /* NULL: the first argument names it for each row */
 	List *arguments; /* ExprState */
+	bool copies; /* values of arguments may not outlive those of the next row */
 	FmgrInfo info;
 	FunctionCallInfo fcinfo;
 	/* keeps a model and common prefixes of its family until the end */

@@ -71,6 +71,17 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	for (int i = 0; i < batch->n_steps; i++)
 		gpt_batch_step_init(batch, &batch->steps[i], list_nth(plan->custom_exprs, i),
 							list_nth_int(kinds, i));
+	/*
+	 * The executor saves the projection where the list has the numbers of the scan tuple's columns.
+	 * It does not look whether they are results of calls or columns below, which have numbers too.
+	 */
+	if (node->ss.ps.ps_ProjInfo == NULL)
+	{
+		node->ss.ps.resultopsset = true;
+		node->ss.ps.resultopsfixed = true;
+		node->ss.ps.resultops = &TTSOpsVirtual;
+		ExecAssignProjectionInfo(&node->ss.ps, node->ss.ss_ScanTupleSlot->tts_tupleDescriptor);
+	}
 	batch->wanted = gpt_batch_wanted_begin(lsecond(plan->custom_private), estate);
 	batch->is_first = true;
 }
@@ -100,8 +111,7 @@ execute(CustomScanState *node)
 			continue;
 		}
 		gpt_batch_load(batch, row);
-		return node->ss.ps.ps_ProjInfo == NULL ? node->ss.ss_ScanTupleSlot
-											   : ExecProject(node->ss.ps.ps_ProjInfo);
+		return ExecProject(node->ss.ps.ps_ProjInfo);
 	}
 }
 

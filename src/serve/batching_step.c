@@ -15,7 +15,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
 
 #include "core/bridge.h"
 #include "serve/batching_parts.h"
@@ -35,6 +38,7 @@ typedef struct Asked
 static void drop_rows(GptBatch *batch, int number);
 static void answer(GptBatch *batch, int number);
 static bool is_next(const GptBatchRow *row, int step);
+static Datum copy_value(Datum value, Oid type);
 static bool read_arguments(GptBatch *batch, GptBatchStep *step);
 static void ask(Asked *asked, GptBatch *batch, GptBatchStep *step, GptBatchRow *row);
 static bool read_call(GptCall *call, GptBatchStep *step, bool *failed);
@@ -62,6 +66,7 @@ gpt_batch_step_init(GptBatch *batch, GptBatchStep *step, List *expressions, int 
 		step->model = TextDatumGetCString(linitial_node(Const, call->args)->constvalue);
 	step->expression = ExecInitExpr((Expr *) call, parent);
 	step->arguments = ExecInitExprList(call->args, parent);
+	step->copies = contain_subplans((Node *) call->args);
 	fmgr_info(call->funcid, &step->info);
 	fmgr_info_set_expr((Node *) call, &step->info);
 	step->memo =
@@ -142,6 +147,16 @@ answer(GptBatch *batch, int number)
 	pfree(asked.places);
 }
 
+static Datum
+copy_value(Datum value, Oid type)
+{
+	int16 length;
+	bool by_value;
+
+	get_typlenbyval(type, &length, &by_value);
+	return datumCopy(value, by_value, length);
+}
+
 /* The arguments of the present row; false where a NULL is the result. */
 static bool
 read_arguments(GptBatch *batch, GptBatchStep *step)
@@ -158,6 +173,9 @@ read_arguments(GptBatch *batch, GptBatchStep *step)
 		argument->value = ExecEvalExpr((ExprState *) lfirst(cell), econtext, &argument->isnull);
 		if (argument->isnull && step->info.fn_strict)
 			return false;
+		/* A subplan frees its last value. */
+		if (step->copies && !argument->isnull)
+			argument->value = copy_value(argument->value, type);
 		/*
 		 * Detoasts here, because the block below catches errors of arguments only, which leave
 		 * nothing open.

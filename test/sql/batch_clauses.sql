@@ -95,6 +95,10 @@ SELECT c.*, q FROM unnest(ARRAY[
 	$$SELECT DISTINCT gpt_classify('labels', body) FROM line ORDER BY 1$$,
 	$$SELECT class, avg(gpt_score('clauses', body)) FROM line GROUP BY class ORDER BY class LIMIT 2$$]) q, compare(q) c;
 
+-- the list has the numbers of the results
+SELECT c.*, q FROM unnest(ARRAY[
+	$$SELECT body, gpt_classify('labels', gpt_classify('labels', body)) FROM line WHERE id < 9$$]) q, compare(q) c;
+
 -- joins
 SELECT c.*, q FROM unnest(ARRAY[
 	$$SELECT l.id, name FROM line l JOIN class c USING (class) WHERE gpt_classify('labels', l.body || c.name) = '1' ORDER BY 1$$,
@@ -112,6 +116,7 @@ SELECT c.*, q FROM unnest(ARRAY[
 SELECT c.*, q FROM unnest(ARRAY[
 	$$WITH scored AS MATERIALIZED (SELECT id, gpt_score('clauses', body) AS score FROM line) SELECT count(*), avg(score), (SELECT max(score) FROM scored) FROM scored$$,
 	$$WITH scored AS MATERIALIZED (SELECT id, gpt_score('clauses', body) AS score FROM line) SELECT * FROM scored LIMIT 3$$,
+	$$SELECT id, gpt_score('clauses', (SELECT name || repeat('x', 40) || l.body FROM class c WHERE c.class = l.class)) FROM line l ORDER BY 1$$,
 	$$SELECT c.name, (SELECT avg(gpt_score('clauses', body)) FROM line l WHERE l.class = c.class) FROM class c ORDER BY 1$$,
 	$$SELECT c.name, (SELECT gpt_score('clauses', body) FROM line l WHERE l.class = c.class ORDER BY id LIMIT 1) FROM class c ORDER BY 1$$,
 	$$SELECT name FROM class WHERE class::text IN (SELECT gpt_classify('labels', body) FROM line) ORDER BY 1$$,
