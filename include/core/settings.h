@@ -6,6 +6,14 @@
 #ifndef GPT_SETTINGS_H
 #define GPT_SETTINGS_H
 
+/* Who finds the keys and values of a prompt's beginning that another session computed. */
+typedef enum GptPromptCache
+{
+	GPT_PROMPT_CACHE_OFF, /* nobody */
+	GPT_PROMPT_CACHE_ROLE, /* sessions of the same role */
+	GPT_PROMPT_CACHE_ALL, /* of any role that may use the model */
+} GptPromptCache;
+
 extern int gpt_max_workers; /* training jobs that run at once in the cluster */
 extern int gpt_train_threads; /* of a job */
 extern int gpt_threads; /* of a session */
@@ -19,6 +27,7 @@ extern int gpt_max_maintain_workers; /* that compute at once in the cluster */
 extern bool gpt_autostart; /* jobs that a restart interrupted start again */
 extern char *gpt_blas_library; /* path; "": search for one; "none": use none */
 extern bool gpt_batching; /* statements get the plan node for calls of many rows */
+extern int gpt_prompt_cache; /* GptPromptCache */
 extern int gpt_batch_rows; /* rows that this node reads ahead */
 
 /* Defines all settings; _PG_init calls it once. */

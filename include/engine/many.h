@@ -204,6 +204,28 @@ bool lm_many_step(LmMany *many, bool *done, LmError *error);
  */
 void lm_many_forget(LmMany *many);
 
+/*
+ * The beginning of a run's texts, for a caller that keeps keys and values elsewhere: of one text
+ * alone what nobody wants logits of, of several what most of them share; not of prefixes
+ * (LmArchitecture), and not of texts to embed or classify. _beginning: *ids, which live until the
+ * next run, and their number, a multiple of LM_PAGE; *is_shared: of several texts. It is known
+ * between the step that encodes the last request and the one after it; else, and where there is
+ * none, 0.
+ *
+ * _known_pages: how many pages of keys and values of these ids are there, up to the end of the run
+ * and after it. _page: those of one of them, all layers, _page_size bytes. _add_pages, before the
+ * next step: there are n_pages now, whose contents from the known ones on the caller must fill
+ * before it does anything else, or take back by _cut_pages; false where there is no room. Contents
+ * depend on the model, the ids, the type of the image and the kernels (lm_simd_name,
+ * lm_linear_infer_name) alone.
+ */
+int lm_many_beginning(const int32_t **ids, bool *is_shared, LmMany *many);
+int lm_many_known_pages(LmMany *many);
+size_t lm_many_page_size(const LmMany *many);
+void *lm_many_page(LmMany *many, int page);
+bool lm_many_add_pages(LmMany *many, int n_pages);
+void lm_many_cut_pages(LmMany *many, int n_pages);
+
 /* Since _create. */
 const LmManyCounts *lm_many_counts(const LmMany *many);
 

@@ -32,7 +32,18 @@ bool gpt_autostart = true;
 char *gpt_blas_library = NULL;
 int gpt_max_maintain_workers = 1;
 bool gpt_batching = false;
+int gpt_prompt_cache = GPT_PROMPT_CACHE_ROLE;
 int gpt_batch_rows = 64;
+
+static const struct config_enum_entry prompt_caches[] = {
+	{"off", GPT_PROMPT_CACHE_OFF, false},
+	{"role", GPT_PROMPT_CACHE_ROLE, false},
+	{"all", GPT_PROMPT_CACHE_ALL, false},
+	{"on", GPT_PROMPT_CACHE_ROLE, true},
+	{"true", GPT_PROMPT_CACHE_ROLE, true},
+	{"false", GPT_PROMPT_CACHE_OFF, true},
+	{NULL, 0, false},
+};
 
 static int gpt_max_memory = 0; /* MB */
 static int gpt_max_image_size = 0; /* MB */
@@ -150,6 +161,12 @@ define_compute_settings(void)
 	DefineCustomIntVariable("gpt.batch_rows", "Sets how many rows gpt.batching reads ahead.", NULL,
 							&gpt_batch_rows, 64, 1, MAX_BATCH_ROWS, PGC_USERSET, 0, NULL, NULL,
 							NULL);
+	DefineCustomEnumVariable(
+		"gpt.prompt_cache",
+		"Sets which sessions find what this one has computed of its prompts' beginnings.",
+		"role: those of the same role in this database; all: of any role that may use the model; "
+		"off: none, and this one does not look for it.",
+		&gpt_prompt_cache, GPT_PROMPT_CACHE_ROLE, prompt_caches, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("gpt.blas_library", "Sets the path of the matrix library.",
 							   "Empty means the faster of the built-in kernels and the library in "
 							   "the usual places, \"none\" the built-in kernels.",

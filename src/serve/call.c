@@ -26,6 +26,7 @@
 #include "serve/call.h"
 #include "serve/call_run.h"
 #include "serve/call_draft.h"
+#include "serve/prompt_state.h"
 
 #define RUN_CALLS GPT_ELEMENTS
 /* bytes of text; one that is larger has a run of its own */
@@ -69,7 +70,8 @@ static size_t vector_size(LmTask task, const GptServed *served);
 static size_t sampling_size(const LmRequest *requests, int n, const LmConfig *config);
 static size_t generation_size(const LmRequest *request, const LmConfig *config);
 static size_t give_vectors(LmRequest *requests, const GptServed *const *models, int n, LmTask task);
-static void run(LmMany *many, LmRequest *requests, int n, GptRun *measured);
+static void run(LmMany *many, const GptServed *served, LmRequest *requests, int n,
+				GptRun *measured);
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 						const GptCall *call, const LmRequest *request);
 static LmError *numeric_error(const char *what, const GptServed *served);
@@ -249,7 +251,7 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 			sampling_size(requests, n_requests, served->config);
 	many = gpt_cache_many(models, requests, n_requests, held);
 	gpt_run_start(&measured, many, requests, n_requests);
-	run(many, requests, n_requests, &measured);
+	run(many, models[0], requests, n_requests, &measured);
 	for (int i = 0; i < n_requests; i++)
 		take_answer(&answers[places[i]], kind, models[i], &calls[places[i]], &requests[i]);
 	lm_many_forget(many);
@@ -377,20 +379,24 @@ give_vectors(LmRequest *requests, const GptServed *const *models, int n, LmTask 
 
 /* Steps the engine until all requests are done; interrupts are served between steps. */
 static void
-run(LmMany *many, LmRequest *requests, int n, GptRun *measured)
+run(LmMany *many, const GptServed *served, LmRequest *requests, int n, GptRun *measured)
 {
+	GptPromptState prompts;
 	bool done = n == 0;
 	LmError error;
 
+	gpt_prompt_state_init(&prompts, served, requests, n);
 	if (!lm_many_start(many, requests, n, &error))
 		gpt_bridge_raise(&error);
 	while (!done)
 	{
 		CHECK_FOR_INTERRUPTS();
+		gpt_prompt_state_load(&prompts, many);
 		if (!lm_many_step(many, &done, &error))
 			gpt_bridge_retry(&error);
 		gpt_run_step(measured);
 	}
+	gpt_prompt_state_store(&prompts, many);
 }
 
 /* Turns a finished request into an answer; the error of a request becomes that of its call. */

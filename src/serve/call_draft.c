@@ -18,8 +18,10 @@ gpt_draft_session(List **held, const char *name, const GptServed *served)
 	foreach (cell, *held)
 	{
 		draft = lfirst(cell);
-		if (strcmp(draft->model, name) == 0)
-			return gpt_cache_draft(draft);
+		if (strcmp(draft->model, name) != 0)
+			continue;
+		check(draft, served);
+		return gpt_cache_draft(draft);
 	}
 	draft = gpt_cache_acquire(name, GPT_SERVED_LANGUAGE_MODEL);
 	check(draft, served);

@@ -19,6 +19,7 @@
 #include "core/at_end.h"
 #include "core/settings.h"
 #include "store/image_directory.h"
+#include "store/prompt_directory.h"
 
 #define PREFIX PG_TEMP_FILE_PREFIX "_gpt_image_"
 #define DIGITS 32 /* of the hash, in a name */
@@ -93,6 +94,7 @@ remove_images(const void *sha256)
 		gpt_image_path(path, sha256, (GptImageType) type);
 		remove_file(path);
 	}
+	gpt_prompt_remove(sha256);
 }
 
 List *

@@ -49,6 +49,7 @@ lm_many_forget(LmMany *many)
 	lm_items_free(many);
 	many->requests = NULL;
 	many->n = many->n_encoded = many->n_entered = many->n_done = many->n_reserved = 0;
+	many->n_beginning = 0;
 }
 
 bool

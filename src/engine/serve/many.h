@@ -3,8 +3,9 @@
  *
  * The inside of LmMany. Requests wait as items, the longest first; each request in the model has a
  * slot with a sequence of pages. many.c has the steps, many_items.c the work before a text enters
- * the model (tokens, lengths), many_prefix.c the beginnings that texts share, many_beams.c beam
- * searches, many_speculation.c proposals, many_rows.c the work on logits, many_room.c the memory.
+ * the model (tokens, lengths), many_prefix.c the beginnings that texts share, many_beginning.c what
+ * a caller keeps of them, many_beams.c beam searches, many_speculation.c proposals, many_rows.c the
+ * work on logits, many_room.c the memory.
  */
 #ifndef LM_MANY_PRIVATE_H
 #define LM_MANY_PRIVATE_H
@@ -104,6 +105,7 @@ struct LmMany
 	int32_t *prefix; /* [context] the beginning of most requests ... */
 	int n_prefix; /* ... whole pages, or all of a sequence's prefix; 0: nothing */
 	bool prefix_is_whole;
+	int n_beginning; /* ids of prefix that lm_many_beginning gave in this run */
 	int32_t *prefix_past; /* [context] the tokens at its sequence's positions */
 	LmInput *inputs; /* [n_rows] */
 	LmManyRow *rows; /* [n_rows] */
@@ -177,6 +179,8 @@ lm_item_has_front(const LmMany *many, const LmRequest *request)
 void lm_prefix_find(LmMany *many);
 bool lm_prefix_feed(LmMany *many, LmError *error);
 void lm_prefix_keep(LmMany *many, LmSlot *slot);
+/* The id at a position of the first window of a request. */
+int32_t lm_item_id_at(const LmMany *many, const LmItem *item, int position);
 /*
  * Keeps as much of a sequence as agrees with ids, but at most the first n - 1, so that the last
  * one's logits are computed. past: the tokens at its positions. Returns how many positions stay.

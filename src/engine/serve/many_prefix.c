@@ -98,9 +98,8 @@ lm_sequence_agree(LmSequence *sequence, LmPages *pages, const int32_t *past, con
 	return kept;
 }
 
-/* The id at a position of the first window. */
-static int32_t
-id_at(const LmMany *many, const LmItem *item, int position)
+int32_t
+lm_item_id_at(const LmMany *many, const LmItem *item, int position)
 {
 	const LmRequest *request = &many->requests[item->request];
 	bool front = request->task == LM_TASK_GENERATE && lm_item_has_front(many, request);
@@ -129,7 +128,7 @@ agree(const LmMany *many, const LmItem *a, const LmItem *b, int at)
 	if (model_of(many, a) != model_of(many, b))
 		return false;
 	for (int i = at; i < at + LM_PAGE; i++)
-		if (id_at(many, a, i) != id_at(many, b, i))
+		if (lm_item_id_at(many, a, i) != lm_item_id_at(many, b, i))
 			return false;
 	return true;
 }
@@ -186,7 +185,7 @@ find_pages(LmMany *many, int *n_prefix, const LmModel **model)
 			return;
 		*model = model_of(many, item);
 		for (int i = *n_prefix; i < *n_prefix + LM_PAGE; i++)
-			many->prefix[i] = id_at(many, item, i);
+			many->prefix[i] = lm_item_id_at(many, item, i);
 		for (int i = 0; i < many->n; i++)
 			many->items[i].alive = is_candidate(&many->items[i], *n_prefix) &&
 								   agree(many, &many->items[i], item, *n_prefix);
@@ -213,7 +212,7 @@ find_rest(LmMany *many, int *n_prefix, const LmModel **model)
 	*model = model_of(many, first);
 	*n_prefix = first->n_shareable;
 	for (int i = 0; i < *n_prefix; i++)
-		many->prefix[i] = id_at(many, first, i);
+		many->prefix[i] = lm_item_id_at(many, first, i);
 }
 
 /* The prefix of their sequences, by the same vote. */
@@ -240,7 +239,7 @@ find_whole(LmMany *many, int *n_prefix, const LmModel **model)
 	*model = model_of(many, found);
 	*n_prefix = found->n_shareable;
 	for (int i = 0; i < *n_prefix; i++)
-		many->prefix[i] = id_at(many, found, i);
+		many->prefix[i] = lm_item_id_at(many, found, i);
 }
 
 static bool
@@ -250,7 +249,7 @@ same_whole(const LmMany *many, const LmItem *a, const LmItem *b)
 		model_of(many, a) != model_of(many, b))
 		return false;
 	for (int i = 0; i < a->n_shareable; i++)
-		if (id_at(many, a, i) != id_at(many, b, i))
+		if (lm_item_id_at(many, a, i) != lm_item_id_at(many, b, i))
 			return false;
 	return true;
 }

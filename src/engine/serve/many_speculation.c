@@ -46,8 +46,9 @@ goes_on(const LmMany *many, const LmSlot *slot)
 }
 
 /*
- * A search has no proposals, nor has a prompt that is healed. A draft reads one text at a time. The
- * token after the last proposal is the last one that the text may have.
+ * A search has no proposals, nor has a prompt that is healed, or a text whose tokens get scores. A
+ * draft reads one text at a time. The token after the last proposal is the last one that the text
+ * may have.
  */
 static int
 most_for(const LmMany *many, const LmSlot *slot, int n_going)
@@ -55,7 +56,8 @@ most_for(const LmMany *many, const LmSlot *slot, int n_going)
 	int most = ROWS / n_going - 1, room = many->session->config.context - slot->n,
 		left = lm_generation_left(slot->generation) - 1;
 
-	if (many->items[slot->request].beams || lm_generation_depth(slot->generation) > 0 ||
+	if (many->items[slot->request].beams || many->requests[slot->request].each ||
+		lm_generation_depth(slot->generation) > 0 ||
 		(lm_generation_speculation(slot->generation)->draft && !many->is_alone))
 		return 0;
 	most = most < room ? most : room;
