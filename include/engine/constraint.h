@@ -152,6 +152,8 @@ struct LmConstraint *lm_constraint_create(const LmHost *host, LmAutomaton *autom
 										  LmError *error);
 void lm_constraint_free(struct LmConstraint *constraint);
 size_t lm_constraint_memory(const struct LmConstraint *constraint);
+/* Generations that follow it: it must not be freed before their end. */
+int lm_constraint_users(const struct LmConstraint *constraint);
 /* Tokens with which a text can surely be written that the constraint allows. */
 bool lm_constraint_need(struct LmConstraint *constraint, int *tokens, LmError *error);
 

@@ -31,6 +31,7 @@ typedef struct GptCall
 	const struct GptChat *chat; /* chat: the conversation, which becomes the prompt */
 	const Jsonb *logit_bias; /* generate, chat: becomes biases; NULL: none */
 	const char *draft; /* generate: the model that proposes tokens; NULL: none */
+	const struct GptConstraint *constraint; /* generate, chat (serve/constrained.h); NULL: none */
 } GptCall;
 
 /* An SQL function that calls a model: how its arguments and result map to requests. */

@@ -8,6 +8,7 @@
 #include <limits.h>
 
 #include "serve/call_draft.h"
+#include "serve/constrained.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 #include "sql/logit_bias.h"
@@ -34,6 +35,7 @@ static void read_penalties(LmSampling *sampling, FunctionCallInfo fcinfo, GptArg
 static void check_banned(const LmSampling *sampling);
 static void read_draft(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names);
 static void refuse(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
+static void read_constraint(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names);
 static bool is_given(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
 static double real(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name,
 				   double by_default, double minimum, double maximum);
@@ -77,11 +79,46 @@ gpt_sampling_read(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names
 		call->logit_bias = PG_GETARG_JSONB_P(gpt_argument_number(names, "logit_bias"));
 		gpt_logit_bias_check(call->logit_bias);
 	}
-	refuse(fcinfo, names, "choices");
-	refuse(fcinfo, names, "pattern");
-	refuse(fcinfo, names, "schema");
 	refuse(fcinfo, names, "on_error");
 	read_draft(call, fcinfo, names);
+	read_constraint(call, fcinfo, names);
+}
+
+/* At most one of the arguments that say which texts may be written. */
+static void
+read_constraint(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names)
+{
+	static const char *const kinds[] = {"choices", "pattern", "schema"};
+	const LmSampling *sampling = &call->request.sampling;
+	const char *name = NULL;
+
+	for (int i = 0; i < lengthof(kinds); i++)
+	{
+		if (!is_given(fcinfo, names, kinds[i]))
+			continue;
+		if (name != NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("%s and %s cannot be used together", name, kinds[i])));
+		name = kinds[i];
+		call->constraint = gpt_constraint_read((GptConstraintKind) i,
+											   PG_GETARG_DATUM(gpt_argument_number(names, name)));
+	}
+	if (name != NULL)
+		gpt_sampling_check_constraint(sampling, name);
+}
+
+void
+gpt_sampling_check_constraint(const LmSampling *sampling, const char *name)
+{
+	const char *other = sampling->n_stops > 0	 ? "stop"
+						: sampling->n_banned > 0 ? "banned"
+						: sampling->beams > 1	 ? "beams"
+												 : NULL;
+
+	if (other != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s cannot be used with %s", other, name),
+						errdetail("%s decides alone where a text ends and what it has.", name)));
 }
 
 /* The arguments of a draw, which gpt_chat leaves open where the model may choose. */
@@ -192,6 +229,12 @@ refuse(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name)
 bool
 gpt_sampling_prepare(GptCall *call, const GptServed *served, LmError *error)
 {
+	if (call->constraint != NULL)
+	{
+		call->request.sampling.constraint = gpt_constraint_get(call->constraint, served, error);
+		if (call->request.sampling.constraint == NULL)
+			return false;
+	}
 	return call->logit_bias == NULL ||
 		   gpt_logit_bias_resolve(&call->request.sampling, call->logit_bias, served, error);
 }

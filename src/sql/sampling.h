@@ -28,6 +28,9 @@ extern void gpt_sampling_read(GptCall *call, FunctionCallInfo fcinfo, GptArgumen
 							  bool open);
 extern void gpt_sampling_complete(LmSampling *sampling, const char *extras);
 
+/* Raises an error where the sampling cannot be used with a constraint; name: of its argument. */
+extern void gpt_sampling_check_constraint(const LmSampling *sampling, const char *name);
+
 /* Completes a call for its model; as GptCallKind.prepare. */
 extern bool gpt_sampling_prepare(GptCall *call, const GptServed *served, LmError *error);
 

@@ -118,6 +118,10 @@ read_call(GptCall *call, FunctionCallInfo fcinfo)
 	call->detail = gpt_argument_boolean(fcinfo, gpt_argument_number(arguments, "reasoning"), false);
 	call->request.task = LM_TASK_GENERATE;
 	gpt_sampling_read(call, fcinfo, arguments, true);
+	if (call->constraint != NULL && call->detail != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("reasoning cannot be used with choices, pattern or schema"),
+						errdetail("All of the answer follows them, so nothing is thought aloud.")));
 	call->request.sampling.marked = true;
 	return true;
 }
@@ -152,7 +156,9 @@ prepare(GptCall *call, const GptServed *served, LmError *error)
 	gpt_chat_prompt(&prompt, &chat, template, call->detail != 0);
 	call->request.prompt = (LmBytes){prompt.data, prompt.len};
 	gpt_sampling_complete(&call->request.sampling, served->extras);
-	add_stops(&call->request.sampling, template);
+	/* A constraint says itself where an answer ends. */
+	if (call->constraint == NULL)
+		add_stops(&call->request.sampling, template);
 	return gpt_sampling_prepare(call, served, error);
 }
 
@@ -254,6 +260,8 @@ result_of(const GptCall *call, const GptServed *served, bool *is_null)
 	LmBytes output = call->request.output;
 
 	*is_null = false;
+	if (call->constraint != NULL)
+		return PointerGetDatum(cstring_to_text_with_len(output.data, output.size));
 	return CStringGetTextDatum(gpt_chat_answer(output.data, output.size,
 											   gpt_extras_chat(served->extras), call->detail != 0));
 }

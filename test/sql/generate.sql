@@ -41,9 +41,6 @@ EXECUTE stopped('writer', 'x', 40, 2, '{e}', 1);
 SELECT gpt_generate('writer', 'x', stop => '{');
 SELECT gpt_generate('writer', 'x', stop => '');
 
--- arguments that have no effect yet
-SELECT gpt_generate('writer', 'x', choices => '{a,b}');
-
 -- models that are not there
 SELECT gpt_generate('', 'x');
 SELECT gpt_generate('reader', 'x');

@@ -32,6 +32,7 @@ struct LmConstraint
 	size_t most; /* bytes of states and masks */
 	size_t fixed; /* bytes of the automaton without states that can be forgotten */
 	size_t n_words;
+	int n_followers;
 	LmPlace *path; /* scratch of a walk */
 	Mask *masks;
 	size_t n_masks, masks_capacity;
@@ -288,13 +289,17 @@ lm_follower_begin(LmFollower *follower, LmConstraint *constraint, uint64_t *bits
 		return;
 	follower->place = lm_automaton_start(constraint->automaton);
 	lm_automaton_retain(constraint->automaton, follower->place);
+	constraint->n_followers++;
 }
 
 void
 lm_follower_end(LmFollower *follower)
 {
 	if (follower->constraint)
+	{
 		lm_automaton_release(follower->constraint->automaton, follower->place);
+		follower->constraint->n_followers--;
+	}
 	follower->constraint = NULL;
 }
 
@@ -306,6 +311,7 @@ lm_follower_copy(LmFollower *to, const LmFollower *from)
 	if (!from->constraint)
 		return;
 	lm_automaton_retain(from->constraint->automaton, from->place);
+	from->constraint->n_followers++;
 	lm_follower_end(to);
 	*to = *from;
 	to->bits = bits;
@@ -381,6 +387,12 @@ lm_follower_longer(const LmFollower *follower, LmBytes beginning, int left, cons
 	*bits = set = constraint->sets + constraint->n_sets * constraint->n_words;
 	return lm_constraint_walk(set, &n, &most, constraint->automaton, constraint->vocabulary, span,
 							  follower->place, left - 1, constraint->path, error);
+}
+
+int
+lm_constraint_users(const LmConstraint *constraint)
+{
+	return constraint->n_followers;
 }
 
 bool

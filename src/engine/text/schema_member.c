@@ -14,6 +14,8 @@ lm_json_is(LmBytes text, const char *name)
 void
 lm_schema_fail(const LmSchema *schema, int32_t value, LmBytes keyword, const char *what)
 {
+	if (keyword.size == 0)
+		lm_builder_fail(schema->builder, LM_ERR_FORMAT, value, "a value of the schema %s", what);
 	lm_builder_fail(schema->builder, LM_ERR_FORMAT, value, "\"%.*s\" of the schema %s",
 					keyword.size > 60 ? 60 : (int) keyword.size, keyword.data, what);
 }
