@@ -810,6 +810,16 @@ CREATE FUNCTION @extschema@.gpt_logprob(model @extschema@.gpt_model_version, pro
 COMMENT ON FUNCTION @extschema@.gpt_logprob(@extschema@.gpt_model_version, text, text, boolean) IS
 	'returns the log probability of a completion and its end after a prompt';
 
+CREATE FUNCTION @extschema@.gpt_generate(model @extschema@.gpt_model_version, prompt text, max_tokens integer DEFAULT 64,
+		temperature float8 DEFAULT 0.8, top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0,
+		repetition_penalty float8 DEFAULT 1, stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT 0, beams integer DEFAULT 1,
+		length_penalty float8 DEFAULT 0.6, presence_penalty float8 DEFAULT 0, frequency_penalty float8 DEFAULT 0,
+		logit_bias jsonb DEFAULT NULL, banned @extschema@.gpt_texts DEFAULT NULL, choices text[] DEFAULT NULL, pattern text DEFAULT NULL,
+		schema jsonb DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_generate' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_generate(@extschema@.gpt_model_version, text, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, integer, float8, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb) IS
+	'continues a prompt, with seed 0 unless another one is given; returns the continuation only';
+
 CREATE FUNCTION @extschema@.gpt_highlight(model @extschema@.gpt_model_version, input text, method text DEFAULT 'auto',
 		style text DEFAULT 'brackets') RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_highlight' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000000

@@ -36,6 +36,12 @@ extern void gpt_dependents_refuse(const char *model, int32 number, const char *a
  */
 extern char *gpt_dependents_spare(GptLockedModel *model);
 
+/* Calls back for each object that depends on a version which does not exist, and each such version.
+ */
+extern void gpt_dependents_list_missing(void (*take)(void *context, const char *object,
+													 const char *version),
+										void *context);
+
 /*
  * Plans that sessions keep are made anew after the commit: one may have the answer of a version
  * that a name no longer means, because calls with constant arguments are computed by the planner.

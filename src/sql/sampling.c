@@ -7,6 +7,9 @@
 
 #include <limits.h>
 
+#include "catalog/pg_type.h"
+
+#include "core/argument_type.h"
 #include "serve/call_draft.h"
 #include "serve/constrained.h"
 #include "sql/arguments.h"
@@ -39,6 +42,7 @@ static void read_constraint(GptCall *call, FunctionCallInfo fcinfo, GptArgumentN
 static bool is_given(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
 static double real(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name,
 				   double by_default, double minimum, double maximum);
+static uint64 seed_of_call(FunctionCallInfo fcinfo);
 static uint64 draw_seed(void);
 
 int
@@ -68,7 +72,7 @@ gpt_sampling_read(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names
 	read_drawing(sampling, fcinfo, names, open);
 	sampling->stops = gpt_texts_read(&sampling->n_stops, fcinfo, gpt_argument_number(names, "stop"),
 									 "stop", MAX_STOPS);
-	sampling->seed = PG_ARGISNULL(seed) ? draw_seed() : (uint64) PG_GETARG_INT64(seed);
+	sampling->seed = PG_ARGISNULL(seed) ? seed_of_call(fcinfo) : (uint64) PG_GETARG_INT64(seed);
 	read_beams(sampling, fcinfo, names);
 	read_penalties(sampling, fcinfo, names);
 	sampling->banned = gpt_texts_read(&sampling->n_banned, fcinfo,
@@ -255,6 +259,13 @@ gpt_sampling_complete(LmSampling *sampling, const char *extras)
 		sampling->min_p = gpt_extras_sampling(limits, "min_p", 0);
 	if (sampling->repetition_penalty == OPEN)
 		sampling->repetition_penalty = gpt_extras_sampling(extras, "repetition_penalty", 1);
+}
+
+/* A call of a fixed version is immutable: its answer must not rest on a draw. */
+static uint64
+seed_of_call(FunctionCallInfo fcinfo)
+{
+	return gpt_argument_type(fcinfo, 0) == TEXTOID ? draw_seed() : 0;
 }
 
 static uint64

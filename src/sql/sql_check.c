@@ -29,6 +29,7 @@
 #include "store/catalog.h"
 #include "store/job.h"
 #include "store/run_files.h"
+#include "store/version_dependents.h"
 #include "store/weights.h"
 #include "train/checkpoint.h"
 
@@ -65,6 +66,7 @@ static void check_object(Check *check, const Named *named);
 static bool has_hash(const Named *named);
 static void check_orphans(Check *check);
 static void check_grants(Check *check);
+static void report_dangling(void *context, const char *object, const char *version);
 static void check_jobs(Check *check);
 static void check_job(Check *check, int64 number);
 static void check_files(Check *check);
@@ -101,6 +103,8 @@ gpt_check(PG_FUNCTION_ARGS)
 	check_names(&check);
 	check_orphans(&check);
 	check_grants(&check);
+	if (check.all)
+		gpt_dependents_list_missing(report_dangling, &check);
 	if (!RecoveryInProgress())
 		check_jobs(&check);
 	check_files(&check);
@@ -327,6 +331,14 @@ check_grants(Check *check)
 }
 
 /* ---- Jobs and files ----------------------------------------------------- */
+
+/* An object that computes with a version which does not exist. */
+static void
+report_dangling(void *context, const char *object, const char *version)
+{
+	report(context, InvalidOid, "dangling object", object,
+		   psprintf("The version %s, which it names, does not exist.", version));
+}
 
 /* Collects the running jobs first: check_job runs statements of its own. */
 static void

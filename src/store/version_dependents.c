@@ -125,13 +125,14 @@ typedef struct Dependent
 {
 	ObjectAddress object;
 	TransactionId maker; /* that has not ended, and makes or removes it; invalid: none */
+	char *model;
 	int32 number; /* of the version */
 } Dependent;
 
 /* A look for the objects that depend on a model. */
 typedef struct Search
 {
-	const char *model;
+	const char *model; /* NULL: any */
 	Oid type;
 	Oid array_type;
 	ObjectAddress object; /* that is being read */
@@ -246,6 +247,30 @@ gpt_dependents_spare(GptLockedModel *model)
 	}
 	list_free_deep(dependents);
 	return numbers.len > 0 ? numbers.data : NULL;
+}
+
+void
+gpt_dependents_list_missing(void (*take)(void *context, const char *object, const char *version),
+							void *context)
+{
+	List *dependents = dependents_of(NULL);
+	ListCell *cell;
+
+	foreach (cell, dependents)
+	{
+		const Dependent *dependent = lfirst(cell);
+		const char *version = psprintf("%s@%d", dependent->model, dependent->number);
+		char *object;
+
+		CHECK_FOR_INTERRUPTS();
+		if (gpt_catalog_version(version, true) != NULL)
+			continue;
+		/* NULL: another transaction makes it, or has removed it. */
+		object = getObjectDescription(&dependent->object, true);
+		if (object != NULL)
+			take(context, object, version);
+	}
+	list_free_deep(dependents);
 }
 
 /* Whatever happens to a schema makes sessions plan anew, and nothing else does it for all plans. */
@@ -437,16 +462,17 @@ take_reference(Search *search, Datum value)
 	if (!gpt_catalog_is_pinned(reference, strlen(reference)))
 		return;
 	number = gpt_catalog_split(&model, reference);
-	if (strcmp(model, search->model) != 0)
+	if (search->model != NULL && strcmp(model, search->model) != 0)
 		return;
 	foreach (cell, search->found)
 	{
 		dependent = lfirst(cell);
-		if (dependent->number == number &&
+		if (dependent->number == number && strcmp(dependent->model, model) == 0 &&
 			memcmp(&dependent->object, &search->object, sizeof(ObjectAddress)) == 0)
 			return;
 	}
 	dependent = palloc(sizeof(Dependent));
-	*dependent = (Dependent){.object = search->object, .maker = search->maker, .number = number};
+	*dependent = (Dependent){
+		.object = search->object, .maker = search->maker, .model = model, .number = number};
 	search->found = lappend(search->found, dependent);
 }
