@@ -303,7 +303,7 @@ is(join("\n", map { "$_\n\t$undocumented{$_}" } sort keys %undocumented), '', 'o
 is(child_generation($node), $generation, 'the server never restarted');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'gpt trainer'}), '0', 'no job was started by what was rolled back');
 cmp_ok($growth, '<', $MEMORY_GROWTH_MB, sprintf('a session grew by no more than %d MB of memory (%.1f)', $MEMORY_GROWTH_MB, $growth));
-cmp_ok(scalar(keys %seen), '>', 8, 'errors of many kinds came back: ' . join(' ', map { "$_ x $seen{$_}" } sort keys %seen));
+cmp_ok(scalar(keys %seen), '>', $CALLS < 1000 ? 4 : 8, 'errors of many kinds came back: ' . join(' ', map { "$_ x $seen{$_}" } sort keys %seen));
 check_is_clean($node);
 log_is_clean($node);
 
