@@ -31,7 +31,7 @@ int gpt_publish_interval = 0;
 bool gpt_autostart = true;
 char *gpt_blas_library = NULL;
 int gpt_max_maintain_workers = 1;
-bool gpt_batching = false;
+bool gpt_batching = true;
 int gpt_prompt_cache = GPT_PROMPT_CACHE_ROLE;
 int gpt_batch_rows = 64;
 
@@ -155,8 +155,8 @@ define_compute_settings(void)
 		"The least recently used images are removed. 0 means a quarter of the machine's memory.",
 		&gpt_max_image_size, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB, check_memory, NULL, NULL);
 	DefineCustomBoolVariable("gpt.batching",
-							 "Evaluates calls of models in select lists for many rows together.",
-							 "It takes effect when a statement is planned.", &gpt_batching, false,
+							 "Evaluates calls of models for many rows of a statement together.",
+							 "It takes effect when a statement is planned.", &gpt_batching, true,
 							 PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("gpt.batch_rows", "Sets how many rows gpt.batching reads ahead.", NULL,
 							&gpt_batch_rows, 64, 1, MAX_BATCH_ROWS, PGC_USERSET, 0, NULL, NULL,

@@ -13,9 +13,7 @@
  */
 #include "postgres.h"
 
-#include "optimizer/planmain.h"
 #include "optimizer/planner.h"
-#include "executor/executor.h"
 #include "utils/syscache.h"
 
 #include "core/settings.h"
@@ -28,7 +26,6 @@ static planner_hook_type previous_planner = NULL;
 static PlannedStmt *plan_statement(Query *query, const char *text, int cursor_options,
 								   ParamListInfo parameters);
 static bool has_functions(const PlannedStmt *statement);
-static void rewrite(PlannedStmt *statement, int cursor_options);
 
 void
 gpt_batching_init(const GptCallKind *const *batched)
@@ -53,7 +50,7 @@ plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo
 		return statement;
 	gpt_planning_finish(statement);
 	if (gpt_batching)
-		rewrite(statement, cursor_options);
+		gpt_batch_place(statement);
 	return statement;
 }
 
@@ -67,18 +64,4 @@ has_functions(const PlannedStmt *statement)
 		if (lfirst_node(PlanInvalItem, cell)->cacheId == PROCOID)
 			return true;
 	return false;
-}
-
-static void
-rewrite(PlannedStmt *statement, int cursor_options)
-{
-	bool was_scrollable = ExecSupportsBackwardScan(statement->planTree);
-
-	if (gpt_batch_place(statement) < 0)
-		return;
-	/* A cursor that could be scrolled still can. */
-	if (was_scrollable && !ExecSupportsBackwardScan(statement->planTree) &&
-		(cursor_options & (CURSOR_OPT_SCROLL | CURSOR_OPT_FAST_PLAN)) != 0 &&
-		(cursor_options & CURSOR_OPT_NO_SCROLL) == 0)
-		statement->planTree = materialize_finished_plan(statement->planTree);
 }

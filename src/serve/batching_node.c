@@ -7,6 +7,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
+#include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/syscache.h"
@@ -45,6 +46,8 @@ gpt_batch_node(GptCut *cut, Plan *below, GptBatchWalk *walk, const GptBatchAbove
 	node->custom_exprs = cut->steps;
 	node->custom_private = list_make2(cut->kinds, gpt_batch_bound_write(&above->bound));
 	node->methods = &gpt_batch_methods;
+	if (ExecSupportsBackwardScan(below))
+		node->flags = CUSTOMPATH_SUPPORT_BACKWARD_SCAN;
 	walk->n_nodes++;
 	walk->cost += cost_of_calls(cut, plan->plan_rows);
 	return node;

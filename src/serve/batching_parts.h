@@ -200,6 +200,7 @@ typedef struct GptBatchStep
 typedef struct GptBatchRow
 {
 	MinimalTuple tuple; /* of the plan below */
+	ItemPointerData place; /* in the table that is scanned below, or invalid */
 	Datum *values; /* results so far */
 	bool *nulls;
 	int n_done; /* steps; fewer than all where a call failed */
@@ -221,11 +222,26 @@ typedef struct GptBatch
 	int n_rows;
 	int next; /* of them */
 	TupleTableSlot *row;
+	ScanState *source; /* the scan directly below, or NULL */
+	struct GptBatchKept *kept; /* of a cursor that may be scrolled, or NULL */
 
 	GptCallTotals totals;
 	int64 n_batches;
 	int64 n_repeated; /* calls that were answered before */
 } GptBatch;
+
+/*
+ * src/serve/batching_keep.c: rows that were returned. _find returns the next of them in the
+ * direction of the executor, an empty slot at an end, or NULL: the node has to compute the next row
+ * and give it to _row; its place in the table is that of the scan tuple. _none forgets them.
+ */
+typedef struct GptBatchKept GptBatchKept;
+
+extern GptBatchKept *gpt_batch_keep_begin(GptBatch *batch, EState *estate);
+extern TupleTableSlot *gpt_batch_keep_find(GptBatchKept *kept, GptBatch *batch);
+extern void gpt_batch_keep_row(GptBatchKept *kept, GptBatch *batch, TupleTableSlot *slot);
+extern void gpt_batch_keep_none(GptBatchKept *kept);
+extern void gpt_batch_keep_end(GptBatchKept *kept);
 
 extern void gpt_batch_step_init(GptBatch *batch, GptBatchStep *step, List *expressions, int kind);
 /* Runs the step for all rows that are left. */

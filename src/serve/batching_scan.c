@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/relscan.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -21,7 +22,9 @@
 
 static Node *create_state(CustomScan *scan);
 static void begin(CustomScanState *node, EState *estate, int eflags);
+static ScanState *source_of(PlanState *below);
 static TupleTableSlot *execute(CustomScanState *node);
+static TupleTableSlot *next_row(GptBatch *batch);
 static void end(CustomScanState *node);
 static void rescan(CustomScanState *node);
 static void explain(CustomScanState *node, List *ancestors, ExplainState *state);
@@ -57,7 +60,8 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	CustomScan *plan = (CustomScan *) node->ss.ps.plan;
 	const List *kinds = linitial(plan->custom_private);
 
-	outerPlanState(node) = ExecInitNode(outerPlan(plan), estate, eflags);
+	outerPlanState(node) =
+		ExecInitNode(outerPlan(plan), estate, eflags & ~(EXEC_FLAG_REWIND | EXEC_FLAG_BACKWARD));
 	batch->row = ExecInitExtraTupleSlot(estate, ExecGetResultType(outerPlanState(node)),
 										&TTSOpsMinimalTuple);
 	/* Steps are computed from rows that were kept, not from the slot of the plan below. */
@@ -82,14 +86,56 @@ begin(CustomScanState *node, EState *estate, int eflags)
 		node->ss.ps.resultops = &TTSOpsVirtual;
 		ExecAssignProjectionInfo(&node->ss.ps, node->ss.ss_ScanTupleSlot->tts_tupleDescriptor);
 	}
+	batch->source = source_of(outerPlanState(node));
+	if (batch->source != NULL)
+		node->ss.ss_currentRelation = batch->source->ss_currentRelation;
 	batch->wanted = gpt_batch_wanted_begin(lsecond(plan->custom_private), estate);
 	batch->is_first = true;
+	if ((eflags & EXEC_FLAG_BACKWARD) != 0)
+		batch->kept = gpt_batch_keep_begin(batch, estate);
+}
+
+/* The scan below, where WHERE CURRENT OF may look for the row that a cursor stands on. */
+static ScanState *
+source_of(PlanState *below)
+{
+	switch (nodeTag(below))
+	{
+		case T_SeqScanState:
+		case T_SampleScanState:
+		case T_IndexScanState:
+		case T_IndexOnlyScanState:
+		case T_BitmapHeapScanState:
+		case T_TidScanState:
+		case T_TidRangeScanState:
+			return (ScanState *) below;
+		default:
+			return NULL;
+	}
 }
 
 static TupleTableSlot *
 execute(CustomScanState *node)
 {
 	GptBatch *batch = (GptBatch *) node;
+
+	TupleTableSlot *slot;
+
+	if (batch->kept == NULL)
+		return next_row(batch);
+	slot = gpt_batch_keep_find(batch->kept, batch);
+	if (slot == NULL)
+	{
+		slot = next_row(batch);
+		gpt_batch_keep_row(batch->kept, batch, slot);
+	}
+	return slot;
+}
+
+static TupleTableSlot *
+next_row(GptBatch *batch)
+{
+	CustomScanState *node = &batch->scan;
 	ExprContext *econtext = node->ss.ps.ps_ExprContext;
 
 	for (;;)
@@ -111,6 +157,7 @@ execute(CustomScanState *node)
 			continue;
 		}
 		gpt_batch_load(batch, row);
+		node->ss.ss_ScanTupleSlot->tts_tid = row->place;
 		return ExecProject(node->ss.ps.ps_ProjInfo);
 	}
 }
@@ -186,6 +233,11 @@ read_row(GptBatch *batch, TupleTableSlot *slot)
 	row->values = palloc0(batch->n_calls * (sizeof(Datum) + sizeof(bool)));
 	row->nulls = (bool *) (row->values + batch->n_calls);
 	memset(row->nulls, true, batch->n_calls);
+	ItemPointerSetInvalid(&row->place);
+	if (batch->source != NULL && IsA(batch->source, IndexOnlyScanState))
+		row->place = ((IndexOnlyScanState *) batch->source)->ioss_ScanDesc->xs_heaptid;
+	else if (batch->source != NULL)
+		row->place = batch->source->ss_ScanTupleSlot->tts_tid;
 	batch->n_rows++;
 	MemoryContextSwitchTo(caller);
 }
@@ -211,6 +263,8 @@ end(CustomScanState *node)
 	GptBatch *batch = (GptBatch *) node;
 
 	forget_rows(batch);
+	if (batch->kept != NULL)
+		gpt_batch_keep_end(batch->kept);
 	for (int i = 0; i < batch->n_steps; i++)
 		if (batch->steps[i].held != NULL)
 			gpt_cache_release(batch->steps[i].held);
@@ -223,6 +277,8 @@ rescan(CustomScanState *node)
 	GptBatch *batch = (GptBatch *) node;
 
 	forget_rows(batch);
+	if (batch->kept != NULL)
+		gpt_batch_keep_none(batch->kept);
 	batch->exhausted = false;
 	batch->is_first = true;
 	if (outerPlanState(node)->chgParam == NULL)

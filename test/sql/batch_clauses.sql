@@ -129,6 +129,47 @@ SELECT c.*, q FROM unnest(ARRAY[
 	$$SELECT id FROM line ORDER BY gpt_score('clauses', body), id LIMIT 5$$,
 	$$SELECT id, (SELECT count(*) FROM class WHERE class < l.class AND gpt_score('clauses', name) > 1) FROM line l WHERE id < 20 AND gpt_score('clauses', body) > (SELECT 1)$$]) q, compare(q) c;
 
+-- cursors: the rows that FETCH wants, in any direction, and WHERE CURRENT OF
+SET gpt.batching = on;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, gpt_score('clauses', body) > 0 AS good FROM line WHERE id <= 5;
+SELECT gpt_stat_reset();
+FETCH 2 FROM c;
+SELECT sum(calls) AS calls FROM gpt_stat_models;
+FETCH PRIOR FROM c;
+UPDATE line SET body = body WHERE CURRENT OF c RETURNING id;
+FETCH PRIOR FROM c;
+FETCH ALL FROM c;
+FETCH PRIOR FROM c;
+DELETE FROM line WHERE CURRENT OF c RETURNING id;
+FETCH ABSOLUTE 3 FROM c;
+FETCH RELATIVE -2 FROM c;
+FETCH BACKWARD ALL FROM c;
+FETCH FORWARD 2 FROM c;
+MOVE LAST IN c;
+FETCH BACKWARD 2 FROM c;
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR FOR SELECT id, gpt_classify('labels', body) AS label FROM line WHERE gpt_score('clauses', body) > 0 FOR UPDATE;
+FETCH 2 FROM c;
+UPDATE line SET body = 'changed' WHERE CURRENT OF c RETURNING id;
+ROLLBACK;
+-- a loop of PL/pgSQL fetches 10 rows, then 50
+CREATE FUNCTION loop(last integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	one record;
+BEGIN
+	FOR one IN SELECT id, gpt_score('clauses', body) FROM line WHERE id > 20 LOOP
+		EXIT WHEN one.id = last;
+	END LOOP;
+END $$;
+SELECT gpt_stat_reset();
+SELECT loop(25);
+SELECT sum(calls) AS calls, sum(batches) AS batches FROM gpt_stat_models;
+SELECT gpt_stat_reset();
+SELECT loop(35);
+SELECT sum(calls) AS calls, sum(batches) AS batches FROM gpt_stat_models;
+
 SELECT gpt_drop_model('clauses'), gpt_drop_model('labels');
 DROP TABLE line, class;
-DROP FUNCTION rows_of, plan_of, compare;
+DROP FUNCTION rows_of, plan_of, compare, loop;

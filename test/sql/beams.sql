@@ -1,5 +1,6 @@
 -- Beam search in gpt_generate: the most probable text, the same for every way to call it
 \pset null NULL
+SET gpt.batching = off;
 CREATE TABLE said AS SELECT i AS id, 'line ' || i || ' says that ' || i % 7 || ' is ' || CASE WHEN i % 3 = 0 THEN 'odd' ELSE 'even' END AS body FROM generate_series(1, 400) i;
 SELECT gpt_train('beams', 'SELECT body FROM said', '{"layers": 1, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 200, "threads": 1, "seed": 4, "ngrams": false}') AS job \gset
 SELECT gpt_wait(:job);
@@ -23,7 +24,7 @@ SELECT bool_and(gpt_generate('beams', prompt, 40, beams => 5, stop => '{s that}'
 SELECT gpt_generate('beams', array_agg(prompt ORDER BY id) || NULL, 40, beams => 5, length_penalty => 0) = array_agg(searched ORDER BY id) || NULL AS as_array FROM found;
 SET gpt.batching = on;
 CREATE TABLE batched AS SELECT id, gpt_generate('beams', 'line ' || id, 40, beams => CASE WHEN id % 20 = 0 THEN 5 ELSE 1 END, length_penalty => 0, seed => 1) AS text FROM said WHERE id % 5 = 0;
-RESET gpt.batching;
+SET gpt.batching = off;
 SELECT count(*), bool_and(text = searched) AS same FROM batched JOIN found USING (id);
 -- beyond the context
 SELECT gpt_generate('beams', repeat('long ', 20), 8, beams => 3) = gpt_generate('beams', 'another beginning ' || repeat('long ', 20), 8, beams => 3) AS same;

@@ -1,4 +1,5 @@
 -- prompts that end within a token are continued as their bytes are, not as their tokens
+SET gpt.batching = off;
 SET client_min_messages = warning;
 CREATE TABLE remark AS SELECT (array['The phone', 'This lamp', 'A red kettle'])[1 + i % 3] || (array[' works very well', ' broke after a week'])[1 + i % 2] || ' ' || i % 7 AS body
 	FROM generate_series(1, 210) i;
@@ -25,7 +26,7 @@ CREATE TABLE cut AS SELECT row_number() OVER () AS id, left(body, n) AS prompt F
 CREATE TABLE alone AS SELECT id, gpt_generate('heals', prompt, 8, temperature => id % 3, repetition_penalty => 1 + 0.2 * (id % 2), seed => id) AS text FROM cut;
 SET gpt.batching = on;
 CREATE TABLE batched AS SELECT id, gpt_generate('heals', prompt, 8, temperature => id % 3, repetition_penalty => 1 + 0.2 * (id % 2), seed => id) AS text FROM cut;
-RESET gpt.batching;
+SET gpt.batching = off;
 SELECT count(*) AS same FROM alone JOIN batched USING (id, text);
 SELECT gpt_generate('heals', array_agg(prompt ORDER BY id), 8, seed => 5) = array_agg(gpt_generate('heals', prompt, 8, seed => 5) ORDER BY id) AS array_is_the_same FROM cut;
 
@@ -54,7 +55,7 @@ SET gpt.batching = on;
 CREATE TABLE continued AS SELECT kind, true AS healed, substr(body, n + 1, 3) AS rest, gpt_generate('words', left(body, n), 3, temperature => 0) AS found FROM place_drawn;
 UPDATE gpt_version SET task = 'completion' WHERE model = 'words';
 INSERT INTO continued SELECT kind, false, substr(body, n + 1, 3), gpt_generate('words', left(body, n), 3, temperature => 0) FROM place_drawn;
-RESET gpt.batching;
+SET gpt.batching = off;
 SELECT count(*) / 4 AS places, sum(hit) FILTER (WHERE kind = 'anywhere' AND healed) >= sum(hit) FILTER (WHERE kind = 'between tokens' AND NOT healed) AS as_often,
 	sum(hit) FILTER (WHERE kind = 'anywhere' AND healed) >= 1.5 * sum(hit) FILTER (WHERE kind = 'anywhere' AND NOT healed) AS more_than_without
 FROM (SELECT kind, healed, (left(found, 3) = rest)::int AS hit FROM continued) c;

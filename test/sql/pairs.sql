@@ -1,4 +1,5 @@
 -- two texts are judged together
+SET gpt.batching = off;
 SET client_min_messages = warning;
 CREATE TABLE word AS SELECT i, (ARRAY['red', 'blue', 'green', 'black', 'white', 'brown', 'pink', 'grey'])[1 + i] AS w FROM generate_series(0, 7) i;
 CREATE TABLE pair AS SELECT row_number() OVER (ORDER BY a.i, b.i, n) AS id, format('a %s car %s', a.w, n) AS a, format('%s: the %s one', n, b.w) AS b,
@@ -15,7 +16,7 @@ SELECT gpt_classify('same', NULL, 'x') IS NULL AS first, gpt_classify('same', 'x
 -- the order counts, and batching changes nothing
 SET gpt.batching = on;
 CREATE TEMP TABLE batched AS SELECT id, gpt_classify('same', a, b) AS label FROM pair;
-RESET gpt.batching;
+SET gpt.batching = off;
 SELECT count(*) FILTER (WHERE p.y = label) > 0.9 * count(*) AS right, bool_and(gpt_classify('same', a, b) = label) AS equal FROM pair p JOIN batched USING (id);
 
 -- numbers and sets of pairs

@@ -1,5 +1,6 @@
 -- Prefixes and encoders in use: what every function makes of a prompt, alone and together
 \pset null NULL
+SET gpt.batching = off;
 CREATE TABLE ask AS SELECT i AS id, 'say ' || i AS prompt, 'number ' || i || CASE WHEN i % 2 = 0 THEN ' even' ELSE ' odd' END AS completion FROM generate_series(100, 599) i;
 \set shape '"layers": 2, "heads": 2, "channels": 64, "context": 48, "precision": "float32", "tokenizer": "bytes", "batch_size": 16, "threads": 1, "seed": 3, "validation_query": "SELECT prompt, completion FROM ask WHERE id % 11 = 7"'
 SELECT gpt_train('asked', 'SELECT prompt, completion FROM ask WHERE id % 11 <> 7', ('{"architecture": "encoder_decoder", "encoder_layers": 1, "steps": 240, ' || :'shape' || '}')::jsonb) AS encoder,
@@ -22,7 +23,7 @@ CREATE TABLE together AS SELECT 'asked' AS model, id, gpt_generate('asked', prom
 	gpt_logprob('asked', prompt, completion) AS logprob, gpt_score('asked', completion) AS score, gpt_embed('asked', prompt) AS vector FROM ask WHERE id % 24 = 0;
 INSERT INTO together SELECT 'prefixed', id, gpt_generate('prefixed', prompt, 12, seed => id), gpt_generate('prefixed', prompt, 12, beams => 4),
 	gpt_logprob('prefixed', prompt, completion), gpt_score('prefixed', completion), gpt_embed('prefixed', prompt) FROM ask WHERE id % 24 = 0;
-RESET gpt.batching;
+SET gpt.batching = off;
 SELECT count(*), bool_and(o.drawn = m.drawn) AS drawn, bool_and(o.searched = m.searched) AS searched, bool_and(o.logprob = m.logprob) AS logprob, bool_and(o.score = m.score) AS score,
 	bool_and(o.vector = m.vector) AS vector FROM one o JOIN together m USING (model, id);
 SELECT model, gpt_generate(model, array_agg(prompt ORDER BY id), 12, beams => 4) = array_agg(searched ORDER BY id) AS searched,

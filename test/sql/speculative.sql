@@ -1,5 +1,6 @@
 -- Speculative decoding: a draft and lookup give the text that comes out without them
 \pset null NULL
+SET gpt.batching = off;
 SET jit = off;
 CREATE TABLE sayings AS SELECT i AS id, 'line ' || i || ' says that ' || i % 7 || ' is ' || CASE WHEN i % 3 = 0 THEN 'odd' ELSE 'even' END AS body FROM generate_series(1, 400) i;
 SELECT gpt_train('said', 'SELECT body FROM sayings', '{"layers": 6, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "batch_size": 8, "steps": 250, "learning_rate": 0.01, "threads": 1, "seed": 4, "ngrams": false}') AS job \gset
@@ -45,7 +46,7 @@ SELECT gpt_generate('said', array_agg(prompt ORDER BY id), 30, 0.7, seed => 3) =
 	gpt_generate('said', array_agg(prompt ORDER BY id), 30, 0.7, seed => 3) = gpt_generate('said', array_agg(prompt ORDER BY id), 30, 0.7, seed => 3, draft => 'prompt') AS lookup FROM answers;
 SET gpt.batching = on;
 CREATE TABLE together AS SELECT id, gpt_generate('said', 'line ' || id, 30, 0.7, seed => id, draft => CASE WHEN id % 2 = 0 THEN 'small' ELSE 'prompt' END) AS text FROM sayings WHERE id % 20 = 0 OR id % 20 = 7;
-RESET gpt.batching;
+SET gpt.batching = off;
 SELECT count(*), bool_and(text = gpt_generate('said', 'line ' || id, 30, 0.7, seed => id)) AS same FROM together;
 
 -- what EXPLAIN says of them

@@ -1,4 +1,5 @@
 -- What calls cost: gpt_stat_models, in one session, so that the numbers are the same with and without preload.
+SET gpt.batching = off;
 SET client_min_messages = warning;
 SET jit = off;
 CREATE TABLE line AS SELECT 'line ' || i AS body FROM generate_series(1, 40) i;
@@ -56,7 +57,7 @@ CREATE TABLE scored AS SELECT gpt_score('counted', body) AS score FROM line;
 SELECT * FROM counts;
 SELECT gpt_score('counted', body) FROM (VALUES ('line'), ('x')) v(body);
 SELECT calls, rows, errors FROM counts;
-RESET gpt.batching;
+SET gpt.batching = off;
 
 -- other functions
 SELECT gpt_stat_reset();
@@ -86,7 +87,7 @@ CREATE FUNCTION score(body text) RETURNS float8 LANGUAGE plpgsql AS $$ BEGIN RET
 SET gpt.batching = on;
 SET max_parallel_workers_per_gather = 0;
 SELECT explained('', $$SELECT gpt_score('counted', body) FROM line$$);
-RESET gpt.batching;
+SET gpt.batching = off;
 SELECT explained('', $$SELECT score(body) FROM line$$);
 SELECT explained(', FORMAT JSON', $$SELECT gpt_score('counted', ARRAY['line 1', 'line 2'])$$);
 SELECT explained(', FORMAT YAML', $$SELECT gpt_score('counted', ARRAY['line 1', 'line 2'])$$);

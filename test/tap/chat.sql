@@ -1,6 +1,7 @@
 -- test/tap/chat.sql - conversations: how each known chat template writes them, what a message cannot do, what gpt_chat returns, training on
 -- answers, and what a version keeps. The expected texts are those of Transformers' apply_chat_template (test/reference/chat.py).
 -- One schema is enough: the file tests texts, and others call the same functions in the second schema.
+SET gpt.batching = off;
 SELECT no_plan();
 SET client_min_messages = error;
 SELECT extnamespace::regnamespace AS schema FROM pg_extension WHERE extname = 'gpt' \gset
@@ -302,7 +303,7 @@ UPDATE asked SET messages = messages || '{"role": "assistant", "content": "x"}' 
 SELECT throws_ok($$SELECT i, gpt_chat('t', messages) FROM asked ORDER BY i$$, '22023', 'message 2, the last one, is of role "assistant"', 'an error is that of the call alone');
 SELECT lives_ok($$SELECT i, gpt_chat('t', messages, 2) FROM asked ORDER BY i LIMIT 11$$, 'at its row');
 SELECT throws_ok($$SELECT i, gpt_chat('m', messages) FROM asked$$, '55000', 'model "m" has no chat template', 'a model without a template');
-RESET gpt.batching;
+SET gpt.batching = off;
 
 -- adapters, merges and copies keep the template; a further training takes it over
 SELECT gpt_finetune('t', 'SELECT messages FROM talk', '{"method": "lora", "into": "a", "steps": 2}') AS job \gset

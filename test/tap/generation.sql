@@ -1,5 +1,6 @@
 -- test/tap/generation.sql - what must hold of generated text.
 -- One schema is enough: the file tests texts, and others call the same functions in the second schema.
+SET gpt.batching = off;
 SELECT no_plan();
 SET client_min_messages = error;
 
@@ -68,7 +69,7 @@ SELECT is((SELECT array_agg(t ORDER BY i) FROM (SELECT i, gpt_generate('m', 'Zei
 	(SELECT array_agg((gpt_generate('m', ARRAY['other', 'Zeile ' || i, repeat('long ', i)], seed => i))[2] ORDER BY i) FROM generate_series(1, 100) i), 'whatever the others are');
 SET gpt.batching = on;
 SELECT ok(bool_and(t = :'alone'), 'and so does batching') FROM (SELECT gpt_generate('m', CASE WHEN i % 2 = 0 THEN 'Zeile' ELSE 'other' END, seed => 7) AS t, i FROM generate_series(1, 150) i) x WHERE i % 2 = 0;
-RESET gpt.batching;
+SET gpt.batching = off;
 SELECT is(string_agg(text, '' ORDER BY position), :'alone', 'and a stream') FROM gpt_stream('m', 'Zeile', seed => 7);
 SELECT is((SELECT gpt_generate('m', 'Zeile', seed => 7) FROM (SELECT gpt_generate('m', 'other prompt', seed => 1), gpt_score('m', 'other text')) o), :'alone',
 	'the same text after other prompts');
