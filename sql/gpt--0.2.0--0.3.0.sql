@@ -108,6 +108,12 @@ CREATE CAST (character varying AS @extschema@.gpt_texts) WITH FUNCTION @extschem
 CREATE CAST (text[] AS @extschema@.gpt_texts) WITH FUNCTION @extschema@.gpt_texts(text[]) AS IMPLICIT;
 CREATE CAST (character varying[] AS @extschema@.gpt_texts) WITH FUNCTION @extschema@.gpt_texts(character varying[]) AS IMPLICIT;
 
+CREATE FUNCTION @extschema@.gpt_errors(reset boolean DEFAULT false, OUT last_at timestamptz, OUT count bigint, OUT function text, OUT model text,
+		OUT sqlstate text, OUT message text, OUT detail text, OUT hint text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_errors' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_errors(boolean) IS
+	'returns the errors of rows that gave null in this session, with gpt.on_error or an argument on_error; with reset it then forgets them';
+
 CREATE FUNCTION @extschema@.gpt_generate_many(model text, prompt text, n integer, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
 		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL,

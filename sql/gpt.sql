@@ -332,6 +332,12 @@ CREATE FUNCTION @extschema@.gpt_generate(model text, prompt text, max_tokens int
 COMMENT ON FUNCTION @extschema@.gpt_generate(text, text, integer, float8, integer, float8, float8, float8, @extschema@.gpt_texts, bigint, integer, float8, float8, float8, jsonb, @extschema@.gpt_texts, text[], text, jsonb, text, text) IS
 	'continues a prompt, drawn token by token or, with beams, by a search for a probable text; returns the continuation only';
 
+CREATE FUNCTION @extschema@.gpt_errors(reset boolean DEFAULT false, OUT last_at timestamptz, OUT count bigint, OUT function text, OUT model text,
+		OUT sqlstate text, OUT message text, OUT detail text, OUT hint text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_errors' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.gpt_errors(boolean) IS
+	'returns the errors of rows that gave null in this session, with gpt.on_error or an argument on_error; with reset it then forgets them';
+
 CREATE FUNCTION @extschema@.gpt_generate_many(model text, prompt text, n integer, max_tokens integer DEFAULT 64, temperature float8 DEFAULT 0.8,
 		top_k integer DEFAULT 0, top_p float8 DEFAULT 1, min_p float8 DEFAULT 0, repetition_penalty float8 DEFAULT 1,
 		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL,

@@ -30,6 +30,15 @@ extern bool gpt_batching; /* statements get the plan node for calls of many rows
 extern int gpt_prompt_cache; /* GptPromptCache */
 extern int gpt_batch_rows; /* rows that this node reads ahead */
 
+/* What an error of a row does. */
+typedef enum GptRowErrorAs
+{
+	GPT_ROW_ERROR_RAISED, /* it ends the statement */
+	GPT_ROW_ERROR_NULL, /* it gives NULL and is counted */
+} GptRowErrorAs;
+
+extern int gpt_on_error;
+
 /* Defines all settings; _PG_init calls it once. */
 extern void gpt_settings_define(void);
 

@@ -10,6 +10,7 @@
 
 #include "core/clean_options.h"
 #include "engine/many.h"
+#include "serve/row_errors.h"
 #include "serve/stats.h"
 #include "store/catalog.h"
 
@@ -52,6 +53,11 @@ typedef enum GptServedKind
  * later, the least recently used models are freed when others need their memory.
  */
 extern const GptServed *gpt_cache_acquire(const char *reference, GptServedKind kind);
+/*
+ * Whether the model is there, may be used and is of the kind; else why not, as _acquire would say,
+ * but without advice that is looked for in other rows.
+ */
+extern bool gpt_cache_may_acquire(GptFailure *failure, const char *reference, GptServedKind kind);
 extern void gpt_cache_release(const GptServed *served);
 
 /*

@@ -55,6 +55,9 @@ typedef struct GptCallKind
 	 * arguments. NULL: the request is complete.
 	 */
 	bool (*prepare)(GptCall *call, const GptServed *served, LmError *error);
+	/* names of the arguments, NULL after the last, of a function that has on_error; else NULL */
+	const char *const *arguments;
+	bool checks_text; /* read raises errors of the text, too */
 } GptCallKind;
 
 /* Makes the call of gpt_logprob for a text after an empty prompt. */
@@ -110,8 +113,8 @@ extern void gpt_call_answer_models(GptAnswer *answers, const GptCallKind *kind,
 extern Datum gpt_call(const GptCallKind *kind, FunctionCallInfo fcinfo);
 extern Datum gpt_call_one(const GptCallKind *kind, FunctionCallInfo fcinfo);
 
-/* Raises an error for a prompt of more bytes than a model can continue. */
-extern void gpt_call_check_prompt(size_t size);
+/* Whether a prompt has no more bytes than a model can continue. */
+extern bool gpt_call_fits(size_t size, LmError *error);
 
 /* Whether the argument is an array: the SQL function was called in its form for many texts. */
 extern bool gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number);
@@ -125,13 +128,13 @@ typedef struct GptElements GptElements;
  * _begin returns NULL for a NULL argument; the result lives in the current context, and the
  * arguments must outlive it. _next answers the next elements, at most GPT_ELEMENTS, and returns
  * their number; values are in the current context; held: as in gpt_call_answer. _end: whether all
- * elements are answered. _model: the name of the model.
+ * elements are answered. _acquire: takes the model; NULL after an error that gives NULL.
  */
 extern GptElements *gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo);
 extern int gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *served,
 							 uint64 held);
 extern bool gpt_elements_end(const GptElements *elements);
-extern const char *gpt_elements_model(const GptElements *elements);
+extern const GptServed *gpt_elements_acquire(const GptElements *elements);
 
 /* What a caller should know about a prompt. */
 typedef enum GptNotice

@@ -30,6 +30,9 @@ typedef struct GptTokenScores
  * gpt.max_memory. The text lies in the argument or in the current memory context.
  */
 extern GptTokenScores *gpt_token_scores(const GptServed *served, LmBytes prompt, LmBytes input);
+/* The same, but NULL with the error of the call. */
+extern GptTokenScores *gpt_token_scores_or_null(LmError *error, const GptServed *served,
+												LmBytes prompt, LmBytes input);
 
 /* A walk over the tokens of a text, on the caller's stack. */
 typedef struct GptTokenWalk

@@ -34,6 +34,10 @@ int gpt_max_maintain_workers = 1;
 bool gpt_batching = true;
 int gpt_prompt_cache = GPT_PROMPT_CACHE_ROLE;
 int gpt_batch_rows = 64;
+int gpt_on_error = GPT_ROW_ERROR_RAISED;
+
+static const struct config_enum_entry on_error_words[] = {
+	{"error", GPT_ROW_ERROR_RAISED, false}, {"null", GPT_ROW_ERROR_NULL, false}, {NULL, 0, false}};
 
 static const struct config_enum_entry prompt_caches[] = {
 	{"off", GPT_PROMPT_CACHE_OFF, false},
@@ -167,6 +171,10 @@ define_compute_settings(void)
 		"role: those of the same role in this database; all: of any role that may use the model; "
 		"off: none, and this one does not look for it.",
 		&gpt_prompt_cache, GPT_PROMPT_CACHE_ROLE, prompt_caches, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable(
+		"gpt.on_error", "Sets whether an error of a row ends the statement or gives null.",
+		"The reasons of nulls are in gpt_errors().", &gpt_on_error, GPT_ROW_ERROR_RAISED,
+		on_error_words, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("gpt.blas_library", "Sets the path of the matrix library.",
 							   "Empty means the faster of the built-in kernels and the library in "
 							   "the usual places, \"none\" the built-in kernels.",

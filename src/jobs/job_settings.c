@@ -54,8 +54,8 @@ static const char *const limits[] = {
 };
 
 /*
- * Settings that a job never takes: time-outs, those of the client, and those with which a
- * transaction begins, which the worker sets itself.
+ * Settings that a job never takes: time-outs, those of the client, those with which a transaction
+ * begins, which the worker sets itself, and the one that would hide errors of its query's rows.
  */
 static const char *const never_taken[] = {
 	"client_encoding",
@@ -63,6 +63,7 @@ static const char *const never_taken[] = {
 	"default_transaction_deferrable",
 	"default_transaction_isolation",
 	"default_transaction_read_only",
+	"gpt.on_error",
 	"idle_in_transaction_session_timeout",
 	"idle_session_timeout",
 	"lock_timeout",

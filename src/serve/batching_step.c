@@ -180,10 +180,8 @@ read_arguments(GptBatch *batch, GptBatchStep *step)
 		 * Detoasts here, because the block below catches errors of arguments only, which leave
 		 * nothing open.
 		 */
-		if (!argument->isnull && type == TEXTOID)
+		if (!argument->isnull && OidIsValid(type) && get_typlen(type) == -1)
 			argument->value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(argument->value));
-		else if (!argument->isnull && (type == TEXTARRAYOID || type == JSONBOID))
-			argument->value = PointerGetDatum(PG_DETOAST_DATUM(argument->value));
 	}
 	return !step->fcinfo->args[0].isnull;
 }

@@ -47,70 +47,6 @@ static void *build_adapter(size_t size, const GptVersion *version, const GptCach
 static void *allocate(MemoryContext context, size_t size, const GptVersion *version);
 static const char *const *copy_labels(const GptVersion *version, MemoryContext context);
 
-/* What each kind is, what it is for, and where models of it come from. */
-static const struct
-{
-	const char *is;
-	const char *use;
-	const char *make;
-} kinds[] = {
-	[GPT_SERVED_LANGUAGE_MODEL] = {"a language model", "gpt_generate, gpt_score or gpt_choose",
-								   "a column of text"},
-	[GPT_SERVED_CLASSIFIER] = {"a classifier", "gpt_classify or gpt_embed",
-							   "a text and a column \"label\""},
-	[GPT_SERVED_NUMBER] = {"a regression model", "gpt_predict or gpt_embed",
-						   "a text and a column \"label\" of type double precision"},
-};
-
-static GptServedKind
-kind_of(const LmConfig *config)
-{
-	if (config->labels == 0)
-		return GPT_SERVED_LANGUAGE_MODEL;
-	return config->number ? GPT_SERVED_NUMBER : GPT_SERVED_CLASSIFIER;
-}
-
-static bool
-is_of_kind(const GptVersion *version, GptServedKind kind)
-{
-	bool finds = kind == GPT_SERVED_LANGUAGE_MODEL && version->config.embedding > 0;
-
-	return !finds && (kind == GPT_SERVED_ANY || kind == kind_of(&version->config));
-}
-
-/* Raises an error unless the model is of the kind that the caller needs. */
-static void
-check_kind(const GptVersion *version, GptServedKind kind)
-{
-	GptServedKind is = kind_of(&version->config);
-
-	if (is_of_kind(version, kind))
-		return;
-
-	if (kind == GPT_SERVED_LANGUAGE_MODEL && version->config.embedding > 0)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("model \"%s\" is an embedding model", version->model),
-						errdetail("It was trained to find texts, not to continue them."),
-						errhint("Use gpt_embed or gpt_similarity, or the model that it was made "
-								"from.")));
-	if (kind == GPT_SERVED_LANGUAGE_MODEL)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("model \"%s\" is %s", version->model, kinds[is].is),
-						errdetail("It was trained to judge texts, not to continue them."),
-						errhint("Use %s.", kinds[is].use)));
-	if (is != GPT_SERVED_LANGUAGE_MODEL)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("model \"%s\" is not %s, but %s", version->model, kinds[kind].is,
-							   kinds[is].is),
-						errhint("Use %s.", kinds[is].use)));
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-		 errmsg("model \"%s\" is not %s", version->model, kinds[kind].is),
-		 errhint("Train one with gpt_train or gpt_finetune on a query with %s%s.", kinds[kind].make,
-				 kind == GPT_SERVED_CLASSIFIER ? "; gpt_choose takes any language model" : "")));
-}
-
 const GptServed *
 gpt_cache_acquire(const char *reference, GptServedKind kind)
 {
@@ -153,7 +89,7 @@ entry_of(GptStatsKey *stats, const char *reference, GptServedKind kind)
 	gpt_catalog_check_use(version);
 	gpt_stats_key(stats, version);
 	gpt_stats_begin(stats, 1);
-	check_kind(version, kind);
+	gpt_cached_check_kind(version, kind);
 	entry = entry_of_version(version);
 	if (is_newer)
 		PopActiveSnapshot();
@@ -182,7 +118,7 @@ gpt_cache_try_acquire(const GptServed **served, const char *reference, GptServed
 	GptStatsKey stats;
 
 	if (version == NULL || version->altered || !gpt_blob_can_use(version->weights) ||
-		!is_of_kind(version, kind))
+		!gpt_cached_is_of_kind(version, kind))
 		return GPT_ACQUIRE_FAILS;
 	if (gpt_cached_find(version) == NULL && !has_room(version))
 		return GPT_ACQUIRE_WAITS;

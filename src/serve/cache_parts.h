@@ -145,4 +145,8 @@ extern void gpt_cache_keep(MemoryContext context);
 /* Memory aligned for images, of any size, not cleared; NULL if there is not enough. */
 extern void *gpt_cache_allocate(MemoryContext context, size_t size);
 
+/* src/serve/cache_kind.c: whether a model is of the kind that the caller needs; _check raises. */
+extern bool gpt_cached_is_of_kind(const GptVersion *version, GptServedKind kind);
+extern void gpt_cached_check_kind(const GptVersion *version, GptServedKind kind);
+
 #endif /* GPT_CACHE_PARTS_H */

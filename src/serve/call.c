@@ -1,30 +1,25 @@
 /*
  * src/serve/call.c
  *
- * Calls of a function of a model: one, or the elements of an array one after another as arguments;
- * their requests go to the engine in runs of bounded size, answers come in the order of the calls.
+ * Calls of a function of a model: their requests go to the engine in runs of bounded size, answers
+ * come in the order of the calls.
  *
- * Memory that grows with the number of elements is counted: with the model and its LmMany it stays
- * within gpt.max_memory.
+ * Memory that grows with their number is counted: with the model and its LmMany it stays within
+ * gpt.max_memory.
  */
 #include "postgres.h"
 
 #include <math.h>
 
-#include "access/detoast.h"
-#include "access/tupmacs.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "core/argument_type.h"
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "serve/call.h"
 #include "serve/call_run.h"
+#include "serve/call_try.h"
 #include "serve/call_draft.h"
 #include "serve/prompt_state.h"
 
@@ -33,33 +28,6 @@
 #define RUN_SIZE (4 * 1024 * 1024)
 #define MAX_PROMPT_SIZE (64 * 1024 * 1024)
 
-struct GptElements
-{
-	const GptCallKind *kind;
-	FunctionCallInfo fcinfo;
-	const char *model;
-	ArrayType *array;
-	ArrayIterator iterator;
-	MemoryContext scratch; /* reset after each slice */
-	uint64 held; /* bytes of a copy of the array */
-	int n;
-	int n_read;
-};
-
-/* Answers on their way to an array. */
-typedef struct Results
-{
-	MemoryContext context; /* of values, if they are pointers */
-	Datum *values; /* [n] */
-	bool *nulls; /* [n] */
-	int n;
-	uint64 size; /* in the array that they will be */
-	int16 type_size;
-	bool by_value;
-	char align;
-} Results;
-
-static Datum call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo);
 static const GptServed *served_of(const GptCall *call, const GptServed *served);
 static int run_of(const GptCall *calls, int n, const GptServed *served, LmTask task);
 static void answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
@@ -75,20 +43,6 @@ static void run(LmMany *many, const GptServed *served, LmRequest *requests, int 
 static void take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 						const GptCall *call, const LmRequest *request);
 static LmError *numeric_error(const char *what, const GptServed *served);
-static void start_results(Results *results, Oid type, int n);
-static void add_result(Results *results, const GptAnswer *answer);
-static uint64 results_size(const Results *results);
-static int read_slice(GptCall *calls, int *places, GptElements *elements, int n);
-
-Datum
-gpt_call(const GptCallKind *kind, FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	if (gpt_call_is_for_elements(fcinfo, 1))
-		return call_elements(kind, fcinfo);
-	return gpt_call_one(kind, fcinfo);
-}
 
 Datum
 gpt_call_one(const GptCallKind *kind, FunctionCallInfo fcinfo)
@@ -96,19 +50,23 @@ gpt_call_one(const GptCallKind *kind, FunctionCallInfo fcinfo)
 	const GptServed *served;
 	GptAnswer answer;
 	GptCall call;
+	bool nulls;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	gpt_bridge_check_encoding();
-	if (!kind->read(&call, fcinfo))
+	nulls = gpt_try_nulls(fcinfo, kind->arguments);
+	if (!gpt_try_read(&call, kind, fcinfo, nulls))
 		PG_RETURN_NULL();
-	served = gpt_cache_acquire(text_to_cstring(PG_GETARG_TEXT_PP(0)), kind->served);
+	served = gpt_try_acquire(fcinfo, kind->name, text_to_cstring(PG_GETARG_TEXT_PP(0)),
+							 kind->served, nulls);
+	if (served == NULL)
+		PG_RETURN_NULL();
 
 	/* Now do the work. */
 	gpt_call_answer(&answer, kind, served, &call, 1, 0, NULL);
-	if (answer.error != NULL)
-		gpt_bridge_raise(answer.error);
-	gpt_call_notice(fcinfo, answer.notices, served);
+	if (gpt_try_error(answer.error, kind->name, served->model, nulls))
+		gpt_call_notice(fcinfo, answer.notices, served);
 	gpt_cache_release(served);
 	if (answer.is_null)
 		PG_RETURN_NULL();
@@ -266,27 +224,24 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	pfree(places);
 }
 
-void
-gpt_call_check_prompt(size_t size)
+bool
+gpt_call_fits(size_t size, LmError *error)
 {
-	LmError *error = prompt_error(size);
-
-	if (error != NULL)
-		gpt_bridge_raise(error);
+	return size <= MAX_PROMPT_SIZE ||
+		   lm_fail(error, LM_ERR_LIMIT, -1, "prompt has %zu MB, the limit is %d MB", size >> 20,
+				   MAX_PROMPT_SIZE >> 20);
 }
 
 /* palloc'd; NULL for a prompt that may be continued */
 static LmError *
 prompt_error(size_t size)
 {
-	LmError *error;
+	LmError *error = palloc(sizeof(LmError));
 
-	if (size <= MAX_PROMPT_SIZE)
-		return NULL;
-	error = palloc(sizeof(LmError));
-	lm_fail(error, LM_ERR_LIMIT, -1, "prompt has %zu MB, the limit is %d MB", size >> 20,
-			MAX_PROMPT_SIZE >> 20);
-	return error;
+	if (!gpt_call_fits(size, error))
+		return error;
+	pfree(error);
+	return NULL;
 }
 
 /* Bytes that the engine fills for a request. */
@@ -442,174 +397,4 @@ numeric_error(const char *what, const GptServed *served)
 
 	(void) lm_fail(error, LM_ERR_NUMERIC, -1, "result of model \"%s\" %s", served->model, what);
 	return error;
-}
-
-bool
-gpt_call_is_for_elements(FunctionCallInfo fcinfo, int number)
-{
-	Oid type = gpt_argument_type(fcinfo, number);
-
-	return type == TEXTARRAYOID || (OidIsValid(type) && get_element_type(type) != InvalidOid);
-}
-
-/* ---- Elements of an array ----------------------------------------------- */
-
-GptElements *
-gpt_elements_begin(const GptCallKind *kind, FunctionCallInfo fcinfo)
-{
-	GptElements *elements;
-	Datum argument;
-
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		return NULL;
-	gpt_bridge_check_encoding();
-	argument = PG_GETARG_DATUM(1);
-	elements = palloc0(sizeof(GptElements));
-	if (VARATT_IS_EXTENDED(DatumGetPointer(argument)))
-		elements->held = toast_raw_datum_size(argument);
-	gpt_bridge_check_memory(elements->held);
-	elements->kind = kind;
-	elements->fcinfo = fcinfo;
-	elements->model = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	elements->array = PG_GETARG_ARRAYTYPE_P(1);
-	elements->iterator = array_create_iterator(elements->array, 0, NULL);
-	elements->n = ArrayGetNItems(ARR_NDIM(elements->array), ARR_DIMS(elements->array));
-	elements->scratch =
-		AllocSetContextCreate(CurrentMemoryContext, "gpt elements", ALLOCSET_DEFAULT_SIZES);
-	return elements;
-}
-
-/* Slices bound the memory for what is known of an element besides its answer. */
-int
-gpt_elements_next(GptAnswer *answers, GptElements *elements, const GptServed *served, uint64 held)
-{
-	int first = elements->n_read;
-	int n = Min(GPT_ELEMENTS, elements->n - first);
-	MemoryContext caller = MemoryContextSwitchTo(elements->scratch);
-	GptAnswer *found = palloc(n * sizeof(GptAnswer));
-	GptCall *calls = palloc(n * sizeof(GptCall));
-	int *places = palloc(n * sizeof(int));
-	int n_calls;
-
-	for (int i = 0; i < n; i++)
-		answers[i] = (GptAnswer){.is_null = true};
-	n_calls = read_slice(calls, places, elements, n);
-	MemoryContextSwitchTo(caller);
-	gpt_call_answer(found, elements->kind, served, calls, n_calls, elements->held + held, NULL);
-	for (int i = 0; i < n_calls; i++)
-	{
-		answers[places[i]] = found[i];
-		gpt_call_notice(elements->fcinfo, found[i].notices, served);
-		/* A lack of memory is no fault of the text. */
-		if (found[i].error != NULL && found[i].error->code == LM_ERR_MEMORY)
-			gpt_bridge_raise(found[i].error);
-		if (found[i].error != NULL)
-			ereport(WARNING, (errcode(gpt_bridge_sqlstate(found[i].error->code)),
-							  errmsg("element %d has no result: %s", first + places[i] + 1,
-									 found[i].error->message)));
-	}
-	MemoryContextReset(elements->scratch);
-	return n;
-}
-
-/*
- * Each element in turn is the argument. How many of the next n make a call: it is of the element in
- * its place.
- */
-static int
-read_slice(GptCall *calls, int *places, GptElements *elements, int n)
-{
-	NullableDatum *argument = &elements->fcinfo->args[1];
-	NullableDatum array = *argument;
-	int n_calls = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		if (!array_iterate(elements->iterator, &argument->value, &argument->isnull))
-			elog(ERROR, "array has fewer elements than it says");
-		if (!argument->isnull && elements->kind->read(&calls[n_calls], elements->fcinfo))
-			places[n_calls++] = i;
-	}
-	elements->n_read += n;
-	*argument = array;
-	return n_calls;
-}
-
-const char *
-gpt_elements_model(const GptElements *elements)
-{
-	return elements->model;
-}
-
-bool
-gpt_elements_end(const GptElements *elements)
-{
-	return elements->n_read == elements->n;
-}
-
-/*
- * An array of the same shape and bounds. A null element gives null; one that fails gives null too.
- * The model is held for all of them.
- */
-static Datum
-call_elements(const GptCallKind *kind, FunctionCallInfo fcinfo)
-{
-	GptElements *elements = gpt_elements_begin(kind, fcinfo);
-	GptAnswer *answers = palloc(GPT_ELEMENTS * sizeof(GptAnswer));
-	ArrayType *array = elements->array;
-	const GptServed *served;
-	MemoryContext caller = CurrentMemoryContext;
-	Results results;
-
-	start_results(&results, kind->result_type, elements->n);
-	served = gpt_cache_acquire(elements->model, kind->served);
-	while (!gpt_elements_end(elements))
-	{
-		int n;
-
-		MemoryContextSwitchTo(results.context);
-		n = gpt_elements_next(answers, elements, served, results_size(&results));
-		MemoryContextSwitchTo(caller);
-		for (int i = 0; i < n; i++)
-			add_result(&results, &answers[i]);
-	}
-	gpt_cache_release(served);
-	gpt_bridge_check_memory(elements->held + results_size(&results));
-	array = construct_md_array(results.values, results.nulls, ARR_NDIM(array), ARR_DIMS(array),
-							   ARR_LBOUND(array), kind->result_type, results.type_size,
-							   results.by_value, results.align);
-	MemoryContextDelete(results.context);
-	PG_RETURN_ARRAYTYPE_P(array);
-}
-
-static void
-start_results(Results *results, Oid type, int n)
-{
-	gpt_bridge_check_memory((uint64) n * (sizeof(Datum) + sizeof(bool)));
-	results->context =
-		AllocSetContextCreate(CurrentMemoryContext, "gpt results", ALLOCSET_DEFAULT_SIZES);
-	results->values = MemoryContextAllocHuge(results->context, Max(n, 1) * sizeof(Datum));
-	results->nulls = MemoryContextAllocHuge(results->context, Max(n, 1) * sizeof(bool));
-	results->n = 0;
-	get_typlenbyvalalign(type, &results->type_size, &results->by_value, &results->align);
-	results->size = ARR_OVERHEAD_WITHNULLS(MAXDIM, n);
-	if (results->type_size > 0)
-		results->size += (uint64) n * att_align_nominal(results->type_size, results->align);
-}
-
-static void
-add_result(Results *results, const GptAnswer *answer)
-{
-	results->values[results->n] = answer->value;
-	results->nulls[results->n++] = answer->is_null;
-	if (!answer->is_null && results->type_size < 0)
-		results->size +=
-			att_align_nominal(VARSIZE_ANY(DatumGetPointer(answer->value)), results->align);
-}
-
-/* Bytes of the results and of the array that is made of them. */
-static uint64
-results_size(const Results *results)
-{
-	return MemoryContextMemAllocated(results->context, true) + results->size;
 }

@@ -29,7 +29,7 @@ static const GptCallKind tokens_call = {.name = "gpt_tokens",
 										.result = copy_scores};
 
 GptTokenScores *
-gpt_token_scores(const GptServed *served, LmBytes prompt, LmBytes input)
+gpt_token_scores_or_null(LmError *error, const GptServed *served, LmBytes prompt, LmBytes input)
 {
 	GptTokenScores *tokens;
 	GptAnswer answer;
@@ -47,7 +47,10 @@ gpt_token_scores(const GptServed *served, LmBytes prompt, LmBytes input)
 	gpt_call_answer(&answer, &tokens_call, served, &call, 1,
 					(uint64) call.request.text.size * 2 * sizeof(LmTokenScore), NULL);
 	if (answer.error != NULL)
-		gpt_bridge_raise(answer.error);
+	{
+		*error = *answer.error;
+		return NULL;
+	}
 	tokens = (GptTokenScores *) DatumGetPointer(answer.value);
 	tokens->tokenizer = served->tokenizer;
 	tokens->text = call.request.text;
@@ -55,6 +58,17 @@ gpt_token_scores(const GptServed *served, LmBytes prompt, LmBytes input)
 		tokens->text = gpt_bridge_nfc(tokens->text);
 	if (!fits(tokens))
 		tokens->text = spelled(tokens);
+	return tokens;
+}
+
+GptTokenScores *
+gpt_token_scores(const GptServed *served, LmBytes prompt, LmBytes input)
+{
+	LmError error;
+	GptTokenScores *tokens = gpt_token_scores_or_null(&error, served, prompt, input);
+
+	if (tokens == NULL)
+		gpt_bridge_raise(&error);
 	return tokens;
 }
 

@@ -37,7 +37,6 @@ static void read_beams(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgumen
 static void read_penalties(LmSampling *sampling, FunctionCallInfo fcinfo, GptArgumentNames names);
 static void check_banned(const LmSampling *sampling);
 static void read_draft(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names);
-static void refuse(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
 static void read_constraint(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names);
 static bool is_given(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name);
 static double real(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name,
@@ -83,7 +82,6 @@ gpt_sampling_read(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names
 		call->logit_bias = PG_GETARG_JSONB_P(gpt_argument_number(names, "logit_bias"));
 		gpt_logit_bias_check(call->logit_bias);
 	}
-	refuse(fcinfo, names, "on_error");
 	read_draft(call, fcinfo, names);
 	read_constraint(call, fcinfo, names);
 }
@@ -219,15 +217,6 @@ check_banned(const LmSampling *sampling)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("banned has a text of %zu bytes", sampling->banned[i].size),
 							errhint("It may have up to %d.", MAX_BANNED_SIZE)));
-}
-
-/* Arguments that are declared before they have an effect. */
-static void
-refuse(FunctionCallInfo fcinfo, GptArgumentNames names, const char *name)
-{
-	if (is_given(fcinfo, names, name))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s is not supported yet", name)));
 }
 
 bool

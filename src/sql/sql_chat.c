@@ -16,6 +16,7 @@
 #include "core/chat.h"
 #include "engine/marked_text.h"
 #include "serve/call.h"
+#include "serve/call_try.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 #include "sql/sampling.h"
@@ -63,6 +64,8 @@ const GptCallKind gpt_chat_call = {.name = "gpt_chat",
 								   .served = GPT_SERVED_LANGUAGE_MODEL,
 								   .read = read_call,
 								   .prepare = prepare,
+								   .arguments = arguments,
+								   .checks_text = true,
 								   .result = result_of};
 
 /*
@@ -82,22 +85,29 @@ gpt_chat(PG_FUNCTION_ARGS)
 	GptAnswer answer;
 	GptCall call;
 	char *model;
+	bool nulls;
 
 	gpt_argument_check_call(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	gpt_bridge_check_encoding();
 	model = gpt_argument_text(fcinfo, 0);
-	(void) read_call(&call, fcinfo);
-	served = gpt_cache_acquire(model, GPT_SERVED_LANGUAGE_MODEL);
-	check(&call, served, model);
+	nulls = gpt_try_nulls(fcinfo, arguments);
+	if (!gpt_try_read(&call, &gpt_chat_call, fcinfo, nulls))
+		PG_RETURN_NULL();
+	served = gpt_try_acquire(fcinfo, gpt_chat_call.name, model, GPT_SERVED_LANGUAGE_MODEL, nulls);
+	if (served == NULL)
+		PG_RETURN_NULL();
+	if (!nulls)
+		check(&call, served, model);
 
 	/* Now do the work. */
 	gpt_call_answer(&answer, &gpt_chat_call, served, &call, 1, 0, NULL);
-	if (answer.error != NULL)
-		gpt_bridge_raise(answer.error);
-	gpt_call_notice(fcinfo, answer.notices, served);
+	if (gpt_try_error(answer.error, gpt_chat_call.name, served->model, nulls))
+		gpt_call_notice(fcinfo, answer.notices, served);
 	gpt_cache_release(served);
+	if (answer.is_null)
+		PG_RETURN_NULL();
 	PG_RETURN_DATUM(answer.value);
 }
 
@@ -145,7 +155,10 @@ prepare(GptCall *call, const GptServed *served, LmError *error)
 	LmCleaned cleaned;
 	GptChat chat;
 
-	if (template == NULL || !gpt_chat_fits(call->chat, template))
+	if (template == NULL)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "model \"%s\" has no chat template",
+					   served->model);
+	if (!gpt_chat_fits(call->chat, template))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1,
 					   "the conversation does not follow the model's chat template");
 	chat = *call->chat;

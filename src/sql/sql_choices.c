@@ -22,7 +22,7 @@
 #include "core/compat.h"
 #include "core/words.h"
 #include "serve/cache.h"
-#include "serve/call.h"
+#include "serve/call_try.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 
@@ -52,6 +52,8 @@ typedef struct Rating
 	LmBytes domain; /* the prompt after which the choices' own likelihood is taken */
 	bool subtracts; /* that likelihood */
 	Per per;
+	const char *function;
+	bool nulls; /* an error gives NULL */
 } Rating;
 
 typedef struct Rated
@@ -68,6 +70,7 @@ typedef struct Choices
 	ArrayIterator iterator;
 	MemoryContext scratch;
 	int64 n_read;
+	bool failed; /* with an error that gives NULL */
 } Choices;
 
 /* The answers of a statement so far, while they are all the same. */
@@ -79,10 +82,10 @@ typedef struct SameAnswers
 	bool ended; /* they are not the same, or the user knows */
 } SameAnswers;
 
-static bool begin_choices(Choices *choices, FunctionCallInfo fcinfo);
+static bool begin_choices(Choices *choices, FunctionCallInfo fcinfo, const char *function);
 static void end_choices(Choices *choices);
 static int next_rated(Rated *rated, Choices *choices);
-static void rate(double *ratings, const Rating *how, const Rated *slice, int n);
+static bool rate(double *ratings, const Rating *how, const Rated *slice, int n);
 static double logprob_of(const GptAnswer *answer);
 static Per read_per(FunctionCallInfo fcinfo);
 static void note_answer(FunctionCallInfo fcinfo, LmBytes prompt, Datum answer);
@@ -118,7 +121,7 @@ gpt_choose(PG_FUNCTION_ARGS)
 	int n;
 
 	gpt_argument_check_call(fcinfo);
-	if (!begin_choices(&choices, fcinfo))
+	if (!begin_choices(&choices, fcinfo, "gpt_choose"))
 		PG_RETURN_NULL();
 
 	/* Now do the work. */
@@ -133,7 +136,7 @@ gpt_choose(PG_FUNCTION_ARGS)
 		}
 	}
 	end_choices(&choices);
-	if (n_rated == 0)
+	if (n_rated == 0 || choices.failed)
 		PG_RETURN_NULL();
 	if (n_rated > 1)
 		note_answer(fcinfo, choices.how.prompt, best.choice);
@@ -159,7 +162,7 @@ gpt_choose_probs(PG_FUNCTION_ARGS)
 
 	gpt_argument_check_call(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
-	if (!begin_choices(&choices, fcinfo))
+	if (!begin_choices(&choices, fcinfo, "gpt_choose_probs"))
 		return (Datum) 0;
 
 	/* Now do the work. */
@@ -181,6 +184,7 @@ gpt_choose_probs(PG_FUNCTION_ARGS)
 		}
 	}
 	end_choices(&choices);
+	n = choices.failed ? 0 : n;
 	to_probabilities(rated, n);
 	for (int64 i = 0; i < n; i++)
 	{
@@ -196,7 +200,7 @@ gpt_choose_probs(PG_FUNCTION_ARGS)
 
 /* Reads the arguments and takes the model; false: one that must not be NULL is. */
 static bool
-begin_choices(Choices *choices, FunctionCallInfo fcinfo)
+begin_choices(Choices *choices, FunctionCallInfo fcinfo, const char *function)
 {
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		return false;
@@ -207,14 +211,16 @@ begin_choices(Choices *choices, FunctionCallInfo fcinfo)
 		.how = {.prompt = bytes_of(PG_GETARG_DATUM(1)),
 				.domain = PG_ARGISNULL(3) ? (LmBytes){"", 0} : bytes_of(PG_GETARG_DATUM(3)),
 				.subtracts = PG_ARGISNULL(4) || PG_GETARG_BOOL(4),
-				.per = read_per(fcinfo)},
+				.per = read_per(fcinfo),
+				.function = function,
+				.nulls = gpt_try_nulls(fcinfo, NULL)},
 		.iterator = array_create_iterator(PG_GETARG_ARRAYTYPE_P(2), 0, NULL),
 		.scratch =
 			AllocSetContextCreate(CurrentMemoryContext, "gpt choices", ALLOCSET_DEFAULT_SIZES),
 	};
-	choices->how.served =
-		gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
-	return true;
+	choices->how.served = gpt_try_acquire(fcinfo, function, gpt_argument_text(fcinfo, 0),
+										  GPT_SERVED_LANGUAGE_MODEL, choices->how.nulls);
+	return choices->how.served != NULL;
 }
 
 static void
@@ -268,16 +274,18 @@ next_rated(Rated *rated, Choices *choices)
 	if (n == 0)
 		return 0;
 	caller = MemoryContextSwitchTo(choices->scratch);
-	rate(ratings, &choices->how, rated, n);
+	choices->failed = !rate(ratings, &choices->how, rated, n);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(choices->scratch);
+	if (choices->failed)
+		return 0;
 	for (int i = 0; i < n; i++)
 		rated[i].rating = ratings[i];
 	return n;
 }
 
-/* NaN where a choice has no scored token. */
-static void
+/* NaN where a choice has no scored token. False after an error that gives NULL. */
+static bool
 rate(double *ratings, const Rating *how, const Rated *slice, int n)
 {
 	GptAnswer *after = palloc(n * sizeof(GptAnswer));
@@ -301,14 +309,16 @@ rate(double *ratings, const Rating *how, const Rated *slice, int n)
 						 : how->per == PER_BYTE ? (double) bytes_of(slice[i].choice).size
 												: 1;
 
-		if (after[i].error != NULL || alone[i].error != NULL)
-			gpt_bridge_raise(after[i].error != NULL ? after[i].error : alone[i].error);
+		if (!gpt_try_error(after[i].error, how->function, how->served->model, how->nulls) ||
+			!gpt_try_error(alone[i].error, how->function, how->served->model, how->nulls))
+			return false;
 		ratings[i] = NAN;
 		if (!after[i].is_null)
 			ratings[i] =
 				(DatumGetFloat8(after[i].value) - (how->subtracts ? logprob_of(&alone[i]) : 0)) /
 				divisor;
 	}
+	return true;
 }
 
 /* 0 of a text without a scored token */

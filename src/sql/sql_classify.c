@@ -97,6 +97,11 @@ gpt_classify_probs(PG_FUNCTION_ARGS)
 	gpt_bridge_check_encoding();
 	InitMaterializedSRF(fcinfo, 0);
 	found = (Answers *) DatumGetPointer(gpt_call_one(&probabilities_call, fcinfo));
+	if (fcinfo->isnull)
+	{
+		fcinfo->isnull = false;
+		return (Datum) 0;
+	}
 	qsort(found->answers, found->n, sizeof(Answer), compare_answers);
 	for (int i = 0; i < found->n; i++)
 	{

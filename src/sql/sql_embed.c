@@ -130,12 +130,17 @@ begin_set(FunctionCallInfo fcinfo, MemoryContext context)
 
 	if (elements != NULL)
 	{
-		embeddings = palloc0(sizeof(EmbeddingSet));
-		embeddings->elements = elements;
-		embeddings->slice =
-			AllocSetContextCreate(context, "gpt embeddings", ALLOCSET_DEFAULT_SIZES);
 		/* The model is checked even if the array has no element. */
-		gpt_cache_release(gpt_cache_acquire(gpt_elements_model(elements), GPT_SERVED_ANY));
+		const GptServed *served = gpt_elements_acquire(elements);
+
+		if (served != NULL)
+		{
+			gpt_cache_release(served);
+			embeddings = palloc0(sizeof(EmbeddingSet));
+			embeddings->elements = elements;
+			embeddings->slice =
+				AllocSetContextCreate(context, "gpt embeddings", ALLOCSET_DEFAULT_SIZES);
+		}
 	}
 	MemoryContextSwitchTo(caller);
 	return embeddings;
@@ -145,10 +150,12 @@ begin_set(FunctionCallInfo fcinfo, MemoryContext context)
 static void
 embed_slice(EmbeddingSet *embeddings)
 {
-	const GptServed *served =
-		gpt_cache_acquire(gpt_elements_model(embeddings->elements), GPT_SERVED_ANY);
+	const GptServed *served = gpt_elements_acquire(embeddings->elements);
 	MemoryContext caller;
 
+	/* It was there at the beginning of the set, under the same snapshot. */
+	if (served == NULL)
+		elog(ERROR, "model of gpt_embed is gone");
 	MemoryContextReset(embeddings->slice);
 	caller = MemoryContextSwitchTo(embeddings->slice);
 	embeddings->n = gpt_elements_next(embeddings->answers, embeddings->elements, served,

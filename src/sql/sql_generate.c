@@ -50,6 +50,7 @@ const GptCallKind gpt_generate_call = {.name = "gpt_generate",
 									   .served = GPT_SERVED_LANGUAGE_MODEL,
 									   .read = read_call,
 									   .prepare = gpt_sampling_prepare,
+									   .arguments = arguments,
 									   .result = result_of};
 
 /*

@@ -21,7 +21,8 @@
 
 #include "core/bridge.h"
 #include "core/compat.h"
-#include "serve/call.h"
+#include "core/settings.h"
+#include "serve/call_try.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 
@@ -245,13 +246,17 @@ set_model(Perplexity *state, const char *model)
 						errhint("Group by the model.")));
 }
 
-/* Scores the collected texts and adds the results in the order of the rows. */
+/*
+ * Scores the collected texts and adds the results in the order of the rows. A row with an error
+ * that gives NULL counts as a NULL.
+ */
 static void
 flush(Perplexity *state)
 {
 	const GptServed *served;
 	MemoryContext caller;
 	GptAnswer *answers;
+	bool nulls = gpt_on_error == GPT_ROW_ERROR_NULL;
 
 	if (state->n_calls == 0)
 		return;
@@ -259,16 +264,15 @@ flush(Perplexity *state)
 	answers = palloc(state->n_calls * sizeof(GptAnswer));
 	served = gpt_cache_acquire(state->model, GPT_SERVED_LANGUAGE_MODEL);
 	gpt_call_answer(answers, &gpt_logprob_call, served, state->calls, state->n_calls, 0, NULL);
-	gpt_cache_release(served);
 	for (int i = 0; i < state->n_calls; i++)
 	{
-		if (answers[i].error != NULL)
-			gpt_bridge_raise(answers[i].error);
-		if (answers[i].is_null)
+		if (!gpt_try_error(answers[i].error, "gpt_perplexity", served->model, nulls) ||
+			answers[i].is_null)
 			continue;
 		state->logprob += DatumGetFloat8(answers[i].value);
 		state->n_tokens += answers[i].n_tokens;
 	}
+	gpt_cache_release(served);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(state->texts);
 	state->calls = NULL;

@@ -15,6 +15,7 @@
 
 #include "core/bridge.h"
 #include "core/compat.h"
+#include "serve/call_try.h"
 #include "sql/arguments.h"
 #include "sql/named_tokenizer.h"
 #include "sql/sampling.h"
@@ -57,8 +58,10 @@ typedef enum DetailColumn
 	N_DETAIL_COLUMNS,
 } DetailColumn;
 
-static void draw(GptAnswer *answers, FunctionCallInfo fcinfo, const GptServed *served,
-				 const GptCallKind *kind, GptCall *call, int n);
+static bool draw(GptAnswer *answers, FunctionCallInfo fcinfo, const GptServed *served,
+				 const GptCallKind *kind, GptCall *call, int n, bool nulls);
+static bool read_many(GptCall *call, FunctionCallInfo fcinfo);
+static bool read_detail(GptCall *call, FunctionCallInfo fcinfo);
 static bool read_call(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names);
 static Datum copy_drawn(const GptCall *call, const GptServed *served, bool *is_null);
 static void put_sample(ReturnSetInfo *set, int number, const Drawn *drawn);
@@ -113,12 +116,14 @@ static const GptCallKind many_call = {.name = "gpt_generate_many",
 									  .result_type = INTERNALOID,
 									  .task = LM_TASK_GENERATE,
 									  .served = GPT_SERVED_LANGUAGE_MODEL,
+									  .read = read_many,
 									  .prepare = gpt_sampling_prepare,
 									  .result = copy_drawn};
 static const GptCallKind detail_call = {.name = "gpt_generate_detail",
 										.result_type = INTERNALOID,
 										.task = LM_TASK_GENERATE,
 										.served = GPT_SERVED_LANGUAGE_MODEL,
+										.read = read_detail,
 										.prepare = gpt_sampling_prepare,
 										.result = copy_drawn};
 
@@ -135,6 +140,7 @@ gpt_generate_many(PG_FUNCTION_ARGS)
 	const GptServed *served;
 	GptAnswer *answers;
 	GptCall *calls;
+	bool nulls;
 	int n;
 
 	gpt_argument_check_call(fcinfo);
@@ -146,16 +152,22 @@ gpt_generate_many(PG_FUNCTION_ARGS)
 	n = gpt_argument_integer(fcinfo, 2, "n", 1, 1, MAX_SAMPLES);
 	calls = palloc(n * sizeof(GptCall));
 	answers = palloc(n * sizeof(GptAnswer));
-	(void) read_call(&calls[0], fcinfo, many_arguments);
+	nulls = gpt_try_nulls(fcinfo, many_arguments);
+	if (!gpt_try_read(&calls[0], &many_call, fcinfo, nulls))
+		return (Datum) 0;
 	for (int i = 1; i < n; i++)
 	{
 		calls[i] = calls[0];
 		calls[i].request.sampling.seed += i;
 	}
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
+	served = gpt_try_acquire(fcinfo, many_call.name, gpt_argument_text(fcinfo, 0),
+							 GPT_SERVED_LANGUAGE_MODEL, nulls);
+	if (served == NULL)
+		return (Datum) 0;
 
 	/* Now do the work. */
-	draw(answers, fcinfo, served, &many_call, calls, n);
+	if (!draw(answers, fcinfo, served, &many_call, calls, n, nulls))
+		n = 0;
 	for (int i = 0; i < n; i++)
 		put_sample((ReturnSetInfo *) fcinfo->resultinfo, i + 1,
 				   (Drawn *) DatumGetPointer(answers[i].value));
@@ -176,18 +188,23 @@ gpt_generate_detail(PG_FUNCTION_ARGS)
 	const GptServed *served;
 	GptAnswer answer;
 	GptCall call;
+	bool nulls;
 
 	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
 	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0) || !read_call(&call, fcinfo, detail_arguments))
+	nulls = gpt_try_nulls(fcinfo, detail_arguments);
+	if (PG_ARGISNULL(0) || !gpt_try_read(&call, &detail_call, fcinfo, nulls))
 		return (Datum) 0;
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
+	served = gpt_try_acquire(fcinfo, detail_call.name, gpt_argument_text(fcinfo, 0),
+							 GPT_SERVED_LANGUAGE_MODEL, nulls);
+	if (served == NULL)
+		return (Datum) 0;
 
 	/* Now do the work. */
-	draw(&answer, fcinfo, served, &detail_call, &call, 1);
-	put_tokens((ReturnSetInfo *) fcinfo->resultinfo, (Drawn *) DatumGetPointer(answer.value),
-			   served);
+	if (draw(&answer, fcinfo, served, &detail_call, &call, 1, nulls))
+		put_tokens((ReturnSetInfo *) fcinfo->resultinfo, (Drawn *) DatumGetPointer(answer.value),
+				   served);
 	gpt_cache_release(served);
 	return (Datum) 0;
 }
@@ -208,18 +225,34 @@ read_call(GptCall *call, FunctionCallInfo fcinfo, GptArgumentNames names)
 	return true;
 }
 
-/* All of them together: the engine reads what they share, the prompt, once. */
-static void
+static bool
+read_many(GptCall *call, FunctionCallInfo fcinfo)
+{
+	return read_call(call, fcinfo, many_arguments);
+}
+
+static bool
+read_detail(GptCall *call, FunctionCallInfo fcinfo)
+{
+	return read_call(call, fcinfo, detail_arguments);
+}
+
+/*
+ * All of them together: the engine reads what they share, the prompt, once. False after an error
+ * that gives no rows.
+ */
+static bool
 draw(GptAnswer *answers, FunctionCallInfo fcinfo, const GptServed *served, const GptCallKind *kind,
-	 GptCall *call, int n)
+	 GptCall *call, int n, bool nulls)
 {
 	gpt_call_answer(answers, kind, served, call, n, 0, NULL);
 	for (int i = 0; i < n; i++)
 	{
-		if (answers[i].error != NULL)
-			gpt_bridge_raise(answers[i].error);
+		if (!gpt_try_error(answers[i].error, kind->name, served->model, nulls))
+			return false;
 		gpt_call_notice(fcinfo, answers[i].notices, served);
 	}
+	return true;
 }
 
 /* The engine's scores and text live until the next request. */

@@ -12,7 +12,7 @@
 #include "core/bridge.h"
 #include "core/compat.h"
 #include "serve/cache.h"
-#include "serve/call.h"
+#include "serve/call_try.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 
@@ -33,20 +33,25 @@ gpt_similarity(PG_FUNCTION_ARGS)
 	const GptServed *served;
 	GptAnswer answers[2];
 	GptCall calls[2];
+	bool nulls;
+	bool good;
 
 	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
 	embed(&calls[0], PG_GETARG_DATUM(1));
 	embed(&calls[1], PG_GETARG_DATUM(2));
-	served = gpt_cache_acquire(text_to_cstring(PG_GETARG_TEXT_PP(0)), GPT_SERVED_ANY);
+	nulls = gpt_try_nulls(fcinfo, NULL);
+	served = gpt_try_acquire(fcinfo, "gpt_similarity", text_to_cstring(PG_GETARG_TEXT_PP(0)),
+							 GPT_SERVED_ANY, nulls);
+	if (served == NULL)
+		PG_RETURN_NULL();
 
 	/* Now do the work. */
 	gpt_call_answer(answers, &gpt_embed_call, served, calls, 2, 0, NULL);
-	for (int i = 0; i < 2; i++)
-		if (answers[i].error != NULL)
-			gpt_bridge_raise(answers[i].error);
+	good = gpt_try_error(answers[0].error, "gpt_similarity", served->model, nulls) &&
+		   gpt_try_error(answers[1].error, "gpt_similarity", served->model, nulls);
 	gpt_cache_release(served);
-	if (answers[0].is_null || answers[1].is_null)
+	if (!good || answers[0].is_null || answers[1].is_null)
 		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(product(answers[0].value, answers[1].value));
 }

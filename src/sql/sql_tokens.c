@@ -13,6 +13,7 @@
 
 #include "core/bridge.h"
 #include "core/compat.h"
+#include "serve/call_try.h"
 #include "serve/token_scores.h"
 #include "sql/arguments.h"
 #include "sql/named_tokenizer.h"
@@ -50,8 +51,11 @@ gpt_tokens(PG_FUNCTION_ARGS)
 {
 	LmBytes prompt = {NULL, 0};
 	const GptServed *served;
+	GptTokenScores *tokens;
 	GptTokenWalk walk;
+	LmError error = {.code = LM_OK};
 	text *input;
+	bool nulls;
 
 	gpt_argument_check_call(fcinfo);
 	gpt_bridge_check_encoding();
@@ -65,13 +69,20 @@ gpt_tokens(PG_FUNCTION_ARGS)
 
 		prompt = (LmBytes){VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 	}
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
+	nulls = gpt_try_nulls(fcinfo, NULL);
+	served = gpt_try_acquire(fcinfo, "gpt_tokens", gpt_argument_text(fcinfo, 0),
+							 GPT_SERVED_LANGUAGE_MODEL, nulls);
+	if (served == NULL)
+		return (Datum) 0;
 
 	/* Now do the work. */
-	gpt_token_walk_begin(
-		&walk,
-		gpt_token_scores(served, prompt, (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)}));
-	while (gpt_token_walk_next(&walk))
+	tokens = gpt_token_scores_or_null(&error, served, prompt,
+									  (LmBytes){VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)});
+	if (tokens != NULL)
+		gpt_token_walk_begin(&walk, tokens);
+	else
+		(void) gpt_try_error(&error, "gpt_tokens", served->model, nulls);
+	while (tokens != NULL && gpt_token_walk_next(&walk))
 	{
 		CHECK_FOR_INTERRUPTS();
 		put_row((ReturnSetInfo *) fcinfo->resultinfo, &walk);
