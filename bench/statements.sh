@@ -1,10 +1,10 @@
 #!/bin/bash
 #
-# bench/statements.sh - what the planner's hook costs statements without our functions: pgbench's SELECT by key with the library loaded
-# against a server without it (about two minutes).
+# bench/statements.sh - what the planner's hooks cost statements without our functions: pgbench's SELECT by key, and a join of 20 tables, with the
+# library loaded against a server without it (about four minutes).
 #
 # First the processor's instructions of a statement, counted by valgrind in a server of one session: the difference between 2,000 and 1,000
-# statements, so that starting does not count. Then ROUNDS (5) of STATEMENTS (100,000) each way in turn, one client with simple queries, so that
+# statements, so that starting does not count; of the join, which takes a thousand times as many, between 20 and 10. Then ROUNDS (5) of STATEMENTS (100,000) each way in turn, one client with simple queries, so that
 # each is planned: transactions a second and the processor's time of the session. The last lines are the ratios.
 set -euo pipefail
 
@@ -18,28 +18,48 @@ autovacuum = off
 SETTINGS
 bin=$(cluster_bin "$work")
 "$bin/pgbench" -h "$(cat "$work/socket")" -U postgres -i -q -s 1 postgres 2>/dev/null
+"$bin/psql" -h "$(cat "$work/socket")" -U postgres -d postgres -X -q <<'SQL'
+SELECT format('CREATE TABLE part_%s (id int PRIMARY KEY, next int, name text)', i) FROM generate_series(1, 20) i \gexec
+SELECT format('INSERT INTO part_%s SELECT i, i %% 100 + 1, i FROM generate_series(1, 100) i', i) FROM generate_series(1, 20) i \gexec
+ANALYZE;
+SQL
 cluster_stop "$work"
 echo "shared_preload_libraries = ''" >>"$work/data/postgresql.conf"
 
-# instructions LIBRARIES: of a statement
+# by_key N, join N: that many statements
+by_key()
+{
+	for ((i = 0; i < $1; i++)); do
+		echo "SELECT abalance FROM pgbench_accounts WHERE aid = $((i * 7919 % 100000 + 1));"
+	done
+}
+join()
+{
+	local statement="SELECT count(*), max(part_20.name) FROM part_1"
+
+	for ((i = 2; i <= 20; i++)); do statement+=" JOIN part_$i ON part_$i.id = part_$((i - 1)).next"; done
+	for ((k = 0; k < $1; k++)); do echo "EXPLAIN $statement WHERE part_1.id = $((k + 1));"; done
+}
+
+# instructions LIBRARIES STATEMENTS N: of a statement
 instructions()
 {
 	local n
 
-	for n in 1000 2000; do
-		for ((i = 0; i < n; i++)); do
-			echo "SELECT abalance FROM pgbench_accounts WHERE aid = $((i * 7919 % 100000 + 1));"
-		done >"$work/statements"
+	for n in $((2 * $3)) "$3"; do
+		"$2" "$n" >"$work/statements"
 		chmod a+r "$work/statements"
 		as_server valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bin/postgres" --single -D "$work/data" \
 			-c session_preload_libraries="$1" postgres <"$work/statements" 2>&1 >/dev/null | sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
-	done | paste -sd' ' | awk 'NF == 2 { print ($2 - $1) / 1000; counted = 1 } END { if (!counted) exit 1 }'
+	done | paste -sd' ' | awk -v n="$3" 'NF == 2 { printf "%.0f\n", ($1 - $2) / n; counted = 1 } END { if (!counted) exit 1 }'
 }
-if ! count_with=$(instructions gpt) || ! count_without=$(instructions ''); then
+if ! count_with=$(instructions gpt by_key 1000) || ! count_without=$(instructions '' by_key 1000) ||
+	! join_with=$(instructions gpt join 10) || ! join_without=$(instructions '' join 10); then
 	echo "valgrind did not count the instructions" >&2
 	exit 1
 fi
 echo "$count_with instructions a statement with the library, $count_without without"
+echo "$join_with instructions to plan a join of 20 tables with the library, $join_without without"
 
 cluster_start "$work"
 client=(-h "$(cat "$work/socket")" -U postgres)
@@ -85,3 +105,4 @@ ratios()
 echo "with / without, transactions a second: $(ratios '$1 / $3')"
 echo "with / without, the session's time:    $(ratios '$2 / $4')"
 echo "with / without, instructions:          $(bc <<<"scale=5; $count_with / $count_without")"
+echo "the same of the join of 20 tables:     $(bc <<<"scale=5; $join_with / $join_without")"
