@@ -52,6 +52,27 @@ typedef enum LmTask
 	LM_TASK_CLASSIFY,
 } LmTask;
 
+/*
+ * When the score of a text need not be finished: as soon as it is certain that the whole text's
+ * value is below the limit. No token raises any of them: log probabilities are at most 0, but for
+ * the rounding of softmax, for which LM_BOUND_SLACK a token is added to what has been read.
+ */
+typedef enum LmBoundKind
+{
+	LM_BOUND_NONE,
+	LM_BOUND_SUM, /* of log probabilities */
+	LM_BOUND_MEAN, /* the sum over the number of all tokens that are scored */
+	LM_BOUND_LEAST, /* the log probability of the least likely token */
+} LmBoundKind;
+
+#define LM_BOUND_SLACK 1e-4
+
+typedef struct LmBound
+{
+	LmBoundKind kind;
+	double limit;
+} LmBound;
+
 /* What a model expected where a token of a text stands, in nats; of all tokens, unmasked. */
 typedef struct LmTokenScore
 {
@@ -109,6 +130,7 @@ typedef struct LmRequest
 	 * without beams, a draft, lookup and generation
 	 */
 	bool each;
+	LmBound bound; /* SCORE, without `each` */
 	LmSampling sampling; /* GENERATE */
 	/*
 	 * GENERATE: NULL, or the caller's generation, which has begun and not finished: the request
@@ -124,6 +146,11 @@ typedef struct LmRequest
 	bool done;
 	LmError error; /* LM_OK, or why this text has no result; no other request suffers */
 	LmScore score;
+	/*
+	 * SCORE: the bound has ended it. The score's sums are those of the tokens that were read, and
+	 * as certainly below the limit as the whole text's; n_tokens counts all that would be scored.
+	 */
+	bool bounded;
 	/*
 	 * With `each`: the tokens of the text, in memory of the engine's host. SCORE: their sum in
 	 * their order is score.logprob, bit for bit. GENERATE: all that were drawn, with those of a

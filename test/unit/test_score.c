@@ -290,6 +290,91 @@ test_each(LmEngine *engine, TapHost *state)
 	test_model_free(&test);
 }
 
+/* The value of a whole text that a bound is about. */
+static double
+bounded_value(const LmScore *score, LmBoundKind kind)
+{
+	if (kind == LM_BOUND_LEAST)
+		return score->min_logprob;
+	return kind == LM_BOUND_SUM ? score->logprob : score->logprob / (double) score->n_tokens;
+}
+
+/*
+ * 12 texts together, each with a limit at this share of its value. A text ends early only if its
+ * value is below the limit, and then the sums so far are below it too; others have their bits.
+ */
+static bool
+bounds_hold(int *n_bounded, int64_t *n_tokens, LmMany *many, const LmScore *whole,
+			const char (*texts)[100], LmBoundKind kind, double share)
+{
+	LmRequest requests[12];
+	int64_t before = lm_many_counts(many)->tokens;
+	bool good = true, done = false;
+	LmError error;
+
+	*n_bounded = 0;
+	for (int i = 0; i < 12; i++)
+		requests[i] = (LmRequest){.task = LM_TASK_SCORE,
+								  .text = {texts[i], 40 + 5 * (size_t) i},
+								  .bound = {kind, share * bounded_value(&whole[i], kind)}};
+	if (!lm_many_start(many, requests, 12, &error))
+		return false;
+	while (!done && lm_many_step(many, &done, &error))
+		continue;
+	for (int i = 0; i < 12; i++)
+	{
+		const LmScore *score = &requests[i].score;
+		double limit = requests[i].bound.limit;
+
+		*n_bounded += requests[i].bounded;
+		good = good && requests[i].error.code == LM_OK && score->n_tokens == whole[i].n_tokens;
+		if (requests[i].bounded)
+			good = good && bounded_value(&whole[i], kind) < limit &&
+				   bounded_value(score, kind) < limit &&
+				   (kind == LM_BOUND_LEAST || score->logprob >= whole[i].logprob - 1e-9);
+		else
+			good = good && memcmp(score, &whole[i], sizeof *score) == 0;
+	}
+	*n_tokens = lm_many_counts(many)->tokens - before;
+	return done && good;
+}
+
+static void
+test_bounds(LmEngine *engine, const LmHost *host)
+{
+	LmConfig config = bytes_config(60);
+	TestModel test = test_model(host, &config, 3, 0.3f);
+	LmTokenizer *tokenizer = bytes_tokenizer(host);
+	LmSession *session = create_session(engine, &test, tokenizer);
+	int n_half, n_none, n_all;
+	int64_t of_half, of_none, of_all;
+	bool good = true, saves = true;
+	char texts[12][100];
+	LmScore whole[12];
+	LmError error;
+	LmMany *many = lm_many_create(session, 12, 24, &error);
+
+	for (int i = 0; i < 12; i++)
+	{
+		fill_text(texts[i], 100, (uint64_t) i);
+		score_text(&whole[i], session, texts[i], 40 + 5 * (size_t) i, &error);
+	}
+	for (LmBoundKind kind = LM_BOUND_SUM; kind <= LM_BOUND_LEAST; kind++)
+	{
+		good = good && bounds_hold(&n_none, &of_none, many, whole, texts, kind, 1.0000001) &&
+			   bounds_hold(&n_half, &of_half, many, whole, texts, kind, 0.5) &&
+			   bounds_hold(&n_all, &of_all, many, whole, texts, kind, 0);
+		saves = saves && n_none == 0 && n_half == 12 && n_all == 12 && of_all <= of_half &&
+				of_half < of_none;
+	}
+	ok(good, "a bound ends only texts whose score is below it, and the others have their bits");
+	ok(saves, "texts end the earlier, the higher the limit is");
+	lm_many_free(many);
+	lm_session_free(session);
+	lm_tokenizer_free(tokenizer);
+	test_model_free(&test);
+}
+
 /* Against loops in float64; some logits are equal, some of no weight. */
 static void
 test_token_score(void)
@@ -485,6 +570,7 @@ main(void)
 	test_chunks(engine, &host);
 	test_threads();
 	test_each(engine, &state);
+	test_bounds(engine, &host);
 	test_token_score();
 	test_edges(engine, &state);
 	test_smallest_contexts(engine, &host);

@@ -16,6 +16,8 @@
 #include "serve/speculation.h"
 #include "text/array.h"
 
+#define BOUNDED_ROWS 16 /* of a text with a bound, in a step */
+
 static bool is_idle(const LmMany *many);
 static bool admit(LmMany *many, LmError *error);
 static int pages_free(const LmMany *many);
@@ -74,6 +76,7 @@ lm_many_start(LmMany *many, LmRequest *requests, int n, LmError *error)
 		requests[i].done = requests[i].truncated = false;
 		requests[i].error = (LmError){.code = LM_OK, .position = -1};
 		requests[i].score = (LmScore){0};
+		requests[i].bounded = false;
 		requests[i].counts = (LmManyCounts){0};
 		requests[i].n_read = requests[i].n_tokens = 0;
 		requests[i].tokens = NULL;
@@ -335,6 +338,9 @@ room_for(const LmMany *many, const LmSlot *slot)
 
 	if (!lm_task_wants_logits(many->requests[slot->request].task))
 		outputs = many->n_rows - many->n_wanted;
+	/* A text that may end early goes in small pieces, so that it does. */
+	if (many->requests[slot->request].bound.kind != LM_BOUND_NONE && outputs > BOUNDED_ROWS)
+		outputs = BOUNDED_ROWS;
 	n = n < unwanted + outputs ? n : unwanted + outputs;
 	n = n < room ? n : room;
 	return at < slot->prefix && n < slot->prefix ? 0 : n;
@@ -415,23 +421,17 @@ advance(LmMany *many, LmSlot *slot)
 		lm_slot_next(many, slot);
 }
 
-/* Adds the wanted rows of the step to the slot's reading, in the order of the text. */
+/* A text whose bound is passed is done. */
 static void
 read_rows(LmMany *many, LmSlot *slot)
 {
-	size_t C = (size_t) many->session->config.channels;
+	bool decided;
 	LmError error;
 
-	for (int i = slot->first_row; i < slot->first_row + slot->n_wanted; i++)
-	{
-		if (slot->reading.task != LM_TASK_SCORE)
-			lm_reading_add_hidden(&slot->reading, many->output + (size_t) i * C);
-		else if (!lm_reading_add_logprob(&slot->reading, many->rows[i].logprob, &error))
-		{
-			lm_slot_leave(many, slot, &error);
-			return;
-		}
-	}
+	if (!lm_rows_read(&decided, many, slot, &error))
+		lm_slot_leave(many, slot, &error);
+	else if (decided)
+		lm_slot_leave(many, slot, NULL);
 }
 
 static void

@@ -200,13 +200,15 @@ bool lm_many_judge(LmMany *many, LmSlot *slot, LmError *error);
  * many_rows.c: _compute works on a row of logits, as a piece of lm_engine_run: scores its target,
  * observes it for healing, or draws a token. _draw: with the token's score where the request wants
  * one; false with the row's error. _keep: keeps that score, before the generation takes the token
- * (LM_ERR_MEMORY). lm_rows_create: room for the run's requests (LM_ERR_MEMORY), which lm_items_free
- * releases.
+ * (LM_ERR_MEMORY). lm_rows_read: adds the wanted rows of the step to the slot's reading, in the
+ * order of the text; *decided: a bound has ended it (LM_ERR_NUMERIC). lm_rows_create: room for the
+ * run's requests (LM_ERR_MEMORY), which lm_items_free releases.
  */
 bool lm_rows_create(LmMany *many, LmError *error);
 void lm_row_compute(void *work, int piece, int thread);
 bool lm_row_draw(LmManyRow *row, LmMany *many, const LmSlot *slot, int thread, float *logits);
 bool lm_row_keep(LmMany *many, LmSlot *slot, const LmManyRow *row, LmError *error);
+bool lm_rows_read(bool *decided, LmMany *many, LmSlot *slot, LmError *error);
 
 /*
  * many.c, for many_beams.c: _next sets the next ids that go through the

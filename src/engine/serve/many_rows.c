@@ -135,3 +135,20 @@ lm_row_keep(LmMany *many, LmSlot *slot, const LmManyRow *row, LmError *error)
 	item->drawn[item->n_drawn++] = row->score;
 	return true;
 }
+
+bool
+lm_rows_read(bool *decided, LmMany *many, LmSlot *slot, LmError *error)
+{
+	size_t C = (size_t) many->session->config.channels;
+
+	*decided = false;
+	for (int i = slot->first_row; i < slot->first_row + slot->n_wanted && !*decided; i++)
+	{
+		if (slot->reading.task != LM_TASK_SCORE)
+			lm_reading_add_hidden(&slot->reading, many->output + (size_t) i * C);
+		else if (!lm_reading_add_logprob(&slot->reading, many->rows[i].logprob, error))
+			return false;
+		*decided = lm_reading_is_decided(&slot->reading);
+	}
+	return !*decided || lm_reading_finish(&slot->reading, &many->requests[slot->request], error);
+}

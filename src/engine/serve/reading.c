@@ -181,6 +181,8 @@ lm_reading_begin(LmReading *reading, const LmSession *session, const LmRequest *
 		reading->n_skipped -= n_skipped > 0 ? 1 : 0;
 	}
 	reading->n_done = reading->n_skipped;
+	if (request->task == LM_TASK_SCORE && !request->each)
+		reading->bound = request->bound;
 	memset(sums, 0, lm_reading_sums(&session->config) * sizeof *sums);
 }
 
@@ -235,6 +237,35 @@ lm_reading_add_logprob(LmReading *reading, double logprob, LmError *error)
 	return true;
 }
 
+/* The tokens that are scored, of the whole text. */
+static int64_t
+n_scored(const LmReading *reading)
+{
+	return (int64_t) (reading->n_inputs - reading->n_skipped);
+}
+
+bool
+lm_reading_is_decided(const LmReading *reading)
+{
+	const LmScore *score = &reading->score;
+	double limit = reading->bound.limit;
+	int64_t n = n_scored(reading);
+	double most = score->logprob + LM_BOUND_SLACK * (double) (n - score->n_tokens);
+
+	switch (reading->bound.kind)
+	{
+		case LM_BOUND_NONE:
+			break;
+		case LM_BOUND_SUM:
+			return most < limit;
+		case LM_BOUND_MEAN:
+			return most < limit * (double) n;
+		case LM_BOUND_LEAST:
+			return score->n_tokens > 0 && score->min_logprob < limit;
+	}
+	return false;
+}
+
 void
 lm_reading_add_hidden(LmReading *reading, const float *hidden)
 {
@@ -254,6 +285,10 @@ lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error)
 	if (reading->task == LM_TASK_CLASSIFY)
 		return finish_classification(reading, request, error);
 	request->score = reading->score;
+	request->bounded =
+		reading->bound.kind != LM_BOUND_NONE && request->score.n_tokens < n_scored(reading);
+	if (request->bounded)
+		request->score.n_tokens = n_scored(reading);
 	return true;
 }
 

@@ -34,6 +34,7 @@ typedef struct LmReading
 	int prefix; /* of it */
 
 	LmScore score;
+	LmBound bound;
 	double *sums; /* [lm_reading_sums], the caller's */
 	size_t n_first; /* ids of the first text of a pair */
 	int64_t n_pooled;
@@ -96,6 +97,8 @@ bool lm_reading_window(LmReading *reading); /* the next one; false after the las
 int32_t lm_reading_target(const LmReading *reading, int row);
 /* Adds the log probability of a target to the score. LM_ERR_NUMERIC where it is not finite. */
 bool lm_reading_add_logprob(LmReading *reading, double logprob, LmError *error);
+/* Whether the bound is certainly passed, whatever follows. */
+bool lm_reading_is_decided(const LmReading *reading);
 void lm_reading_add_hidden(LmReading *reading, const float *hidden); /* pools a row [C] */
 /* Writes the results to the request. LM_ERR_NUMERIC, LM_ERR_STOPPED. */
 bool lm_reading_finish(const LmReading *reading, LmRequest *request, LmError *error);
