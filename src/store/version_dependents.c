@@ -166,7 +166,8 @@ gpt_dependents_name(const char *reference)
 	LOCKTAG tag;
 
 	if (ActivePortal == NULL || ActivePortal->commandTag == CMDTAG_COPY ||
-		ActivePortal->stmts == NIL || RecoveryInProgress() || !IsTransactionState())
+		ActivePortal->stmts == NIL || RecoveryInProgress() || !IsTransactionState() ||
+		IsInParallelMode())
 		return;
 	statement = linitial(ActivePortal->stmts);
 	if (!IsA(statement, PlannedStmt) || statement->commandType != CMD_UTILITY)

@@ -1,5 +1,6 @@
 -- gpt.batching: calls are answered for many rows together, with the results of single calls
 LOAD 'gpt';
+SET max_parallel_workers_per_gather = 0;
 SET gpt.batching = off;
 CREATE TABLE line AS SELECT i AS id, 'line ' || i || ' of the text' || repeat(' more', i % 9) AS body, i % 7 = 0 AS odd FROM generate_series(1, 1000) i;
 UPDATE line SET body = NULL WHERE id = 10;

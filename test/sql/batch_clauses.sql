@@ -1,6 +1,7 @@
 -- gpt.batching in every clause: rows, errors and calls of single calls
 LOAD 'gpt';
 SET max_parallel_workers_per_gather = 0;
+SET max_parallel_workers_per_gather = 0;
 CREATE TABLE line AS SELECT i AS id, 'line ' || i || ' of the text' || repeat(' more', i % 9) AS body, i % 7 = 0 AS odd, i % 5 AS class FROM generate_series(1, 150) i;
 UPDATE line SET body = NULL WHERE id = 10;
 UPDATE line SET body = '' WHERE id = 11;

@@ -1,5 +1,6 @@
 -- gpt.batching where the model is a column or another expression: rows, errors and counts of single calls
 LOAD 'gpt';
+SET max_parallel_workers_per_gather = 0;
 SET client_min_messages = warning;
 CREATE TABLE line AS SELECT i AS id, CASE WHEN i % 10 = 3 THEN NULL WHEN i % 10 = 7 THEN 'other' WHEN i % 10 = 8 THEN 'root' WHEN i % 10 = 9 THEN 'a1@1'
 	ELSE 'a' || i / 10 % 3 END AS model, 'j' || i % 2 AS judge, 'line ' || i || ' of the text' || repeat(' more', i % 9) AS body FROM generate_series(1, 200) i;
