@@ -3,7 +3,9 @@
  *
  * The answers of a step by the arguments of their calls: an equal call of a later row, or of the
  * same batch, is not made again. For functions that are not volatile; a statement sees one version
- * of each model. It keeps what fits hash_mem, and begins anew when that is full.
+ * of each model. It keeps what fits hash_mem in two tables: when the younger one is full, it
+ * becomes the older one, and what is found there moves over, so values that come again and again
+ * stay.
  */
 #include "postgres.h"
 
@@ -19,8 +21,9 @@
 #include "core/compat.h"
 #include "serve/batching_parts.h"
 
-/* A full memo with fewer hits for each miss is not begun anew. */
+/* A full memo with fewer hits for each miss ends. */
 #define WORTHWHILE 0.05
+#define FIRST_SIZE 256
 
 typedef struct Key
 {
@@ -52,9 +55,12 @@ typedef struct Entry
 
 struct GptBatchMemo
 {
+	MemoryContext owner;
 	MemoryContext context; /* of the table and all values */
 	memo_hash *table;
-	Size limit;
+	MemoryContext old_context; /* NULL before the first table was full */
+	memo_hash *old_table;
+	Size limit; /* of each */
 	StringInfoData key; /* of the present call */
 	int n_arguments;
 	int *arguments; /* that vary */
@@ -67,6 +73,8 @@ struct GptBatchMemo
 };
 
 static void begin_table(GptBatchMemo *memo);
+static void new_entry(Entry *entry, GptBatchMemo *memo, const Key *key);
+static void set_value(GptBatchValue *value, GptBatchMemo *memo, Datum datum, bool is_null);
 static void write_key(GptBatchMemo *memo, FunctionCallInfo fcinfo);
 
 GptBatchMemo *
@@ -101,8 +109,8 @@ gpt_batch_memo_begin(FuncExpr *call, int n_calls)
 static void
 begin_table(GptBatchMemo *memo)
 {
-	MemoryContextReset(memo->context);
-	memo->table = memo_create(memo->context, 256, NULL);
+	memo->context = GenerationContextCreate(memo->owner, "gpt batch memo", ALLOCSET_DEFAULT_SIZES);
+	memo->table = memo_create(memo->context, FIRST_SIZE, NULL);
 }
 
 void
@@ -112,8 +120,12 @@ gpt_batch_memo_batch(GptBatchMemo **memo)
 
 	if (full == NULL || MemoryContextMemAllocated(full->context, true) < full->limit)
 		return;
+	if (full->old_context != NULL)
+		MemoryContextDelete(full->old_context);
 	if (full->n_hits >= WORTHWHILE * full->n_misses)
 	{
+		full->old_context = full->context;
+		full->old_table = full->table;
 		begin_table(full);
 		return;
 	}
@@ -135,17 +147,38 @@ gpt_batch_memo_find(GptBatchMemo *memo, FunctionCallInfo fcinfo)
 	key.hash = hash_bytes((const unsigned char *) key.bytes, key.size);
 	entry = memo_insert(memo->table, key, &found);
 	if (!found)
-	{
-		entry->key.bytes =
-			memcpy(MemoryContextAlloc(memo->context, key.size + 1), key.bytes, key.size);
-		entry->value = MemoryContextAllocZero(memo->context, sizeof(GptBatchValue));
-		entry->value->place = GPT_BATCH_NOT_ASKED;
-	}
+		new_entry(entry, memo, &key);
 	if (entry->value->place == GPT_BATCH_NOT_ASKED)
 		memo->n_misses++;
 	else
 		memo->n_hits++;
 	return entry->value;
+}
+
+/* Takes the value over from the older table, if it is there. */
+static void
+new_entry(Entry *entry, GptBatchMemo *memo, const Key *key)
+{
+	GptBatchValue *value = MemoryContextAllocZero(memo->context, sizeof(GptBatchValue) + key->size);
+	Entry *old = memo->old_table == NULL ? NULL : memo_lookup(memo->old_table, *key);
+
+	entry->value = value;
+	entry->key.bytes = memcpy(value + 1, key->bytes, key->size);
+	value->place = GPT_BATCH_NOT_ASKED;
+	if (old != NULL && old->value->place == GPT_BATCH_KNOWN)
+		set_value(value, memo, old->value->value, old->value->is_null);
+}
+
+static void
+set_value(GptBatchValue *value, GptBatchMemo *memo, Datum datum, bool is_null)
+{
+	MemoryContext caller = MemoryContextSwitchTo(memo->context);
+
+	value->is_null = is_null;
+	if (!is_null)
+		value->value = datumCopy(datum, memo->result_by_value, memo->result_length);
+	value->place = GPT_BATCH_KNOWN;
+	MemoryContextSwitchTo(caller);
 }
 
 /* The bytes of the arguments that vary, each behind its size. */
@@ -180,15 +213,7 @@ write_key(GptBatchMemo *memo, FunctionCallInfo fcinfo)
 void
 gpt_batch_memo_keep(GptBatchMemo *memo, GptBatchValue *value, const GptAnswer *answer)
 {
-	MemoryContext caller;
-
 	value->place = GPT_BATCH_NOT_ASKED;
-	if (answer == NULL || answer->error != NULL)
-		return;
-	caller = MemoryContextSwitchTo(memo->context);
-	value->is_null = answer->is_null;
-	if (!answer->is_null)
-		value->value = datumCopy(answer->value, memo->result_by_value, memo->result_length);
-	value->place = GPT_BATCH_KNOWN;
-	MemoryContextSwitchTo(caller);
+	if (answer->error == NULL)
+		set_value(value, memo, answer->value, answer->is_null);
 }

@@ -160,7 +160,7 @@ extern int64 gpt_batch_wanted(GptBatchWanted *wanted, bool is_first);
  * _begin; NULL for a function that is volatile. n_calls: of the node, which share the memory.
  * _batch begins a batch: a memo that is full is emptied, or ended where it did not help. _find
  * returns the place of the value for the arguments, all detoasted; whoever finds it not asked asks
- * and sets `place`. _keep: the answer; NULL, or an error: there is none.
+ * and sets `place`. _keep: the answer, unless it is an error.
  */
 #define GPT_BATCH_KNOWN (-1)
 #define GPT_BATCH_NOT_ASKED (-2)
