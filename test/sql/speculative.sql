@@ -2,6 +2,7 @@
 \pset null NULL
 SET gpt.batching = off;
 SET jit = off;
+SET gpt.batching = off;
 CREATE TABLE sayings AS SELECT i AS id, 'line ' || i || ' says that ' || i % 7 || ' is ' || CASE WHEN i % 3 = 0 THEN 'odd' ELSE 'even' END AS body FROM generate_series(1, 400) i;
 SELECT gpt_train('said', 'SELECT body FROM sayings', '{"layers": 6, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "batch_size": 8, "steps": 250, "learning_rate": 0.01, "threads": 1, "seed": 4, "ngrams": false}') AS job \gset
 SELECT gpt_wait(:job);

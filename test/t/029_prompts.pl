@@ -56,6 +56,9 @@ sub flip
 	close($handle);
 }
 
+# Prompts of a query one by one.
+$node->append_conf('postgresql.conf', 'gpt.batching = off');
+$node->reload;
 is(train('gpt_train', 'm', ''), 'succeeded', 'a model is trained');
 
 # found by the session after the one that saw it a second time
