@@ -39,6 +39,7 @@ gpt_batch_node(GptCut *cut, Plan *below, GptBatchWalk *walk, const GptBatchAbove
 	plan->plan_rows = below->plan_rows;
 	plan->plan_width = below->plan_width;
 	plan->parallel_safe = below->parallel_safe;
+	plan->parallel_aware = above->is_parallel;
 	plan->plan_node_id = ++walk->last_node_id;
 	plan->lefttree = below;
 	plan->extParam = bms_copy(below->extParam);

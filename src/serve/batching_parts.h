@@ -8,6 +8,7 @@
 #ifndef GPT_BATCHING_PARTS_H
 #define GPT_BATCHING_PARTS_H
 
+#include "access/parallel.h"
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
 #include "nodes/plannodes.h"
@@ -241,10 +242,18 @@ typedef struct GptBatch
 	ScanState *source; /* the scan directly below, or NULL */
 	struct GptBatchKept *kept; /* of a cursor that may be scrolled, or NULL */
 
+	struct GptBatchShared *shared; /* counts of workers, or NULL */
 	GptCallTotals totals;
 	int64 n_batches;
 	int64 n_repeated; /* calls that were answered before */
 } GptBatch;
+
+/* src/serve/batching_shared.c: methods of the node in a parallel plan. */
+extern Size gpt_batch_shared_size(CustomScanState *node, ParallelContext *context);
+extern void gpt_batch_shared_begin(CustomScanState *node, ParallelContext *context, void *memory);
+extern void gpt_batch_shared_again(CustomScanState *node, ParallelContext *context, void *memory);
+extern void gpt_batch_shared_attach(CustomScanState *node, shm_toc *toc, void *memory);
+extern void gpt_batch_shared_end(CustomScanState *node);
 
 /*
  * src/serve/batching_keep.c: rows that were returned. _find returns the next of them in the

@@ -41,6 +41,11 @@ static const CustomExecMethods methods = {
 	.ExecCustomScan = execute,
 	.EndCustomScan = end,
 	.ReScanCustomScan = rescan,
+	.EstimateDSMCustomScan = gpt_batch_shared_size,
+	.InitializeDSMCustomScan = gpt_batch_shared_begin,
+	.ReInitializeDSMCustomScan = gpt_batch_shared_again,
+	.InitializeWorkerCustomScan = gpt_batch_shared_attach,
+	.ShutdownCustomScan = gpt_batch_shared_end,
 	.ExplainCustomScan = explain,
 };
 
