@@ -57,6 +57,9 @@ static Node *note_function(SupportRequestSimplify *request);
 static Node *cost(SupportRequestCost *request);
 static Node *rows(SupportRequestRows *request);
 static void relation_info(PlannerInfo *root, Oid relation, bool is_parent, RelOptInfo *rel);
+static bool has_expression(Node *node, void *expression);
+static bool note_indexed(GptPlanned *planned, PlannerInfo *root, FuncExpr *call,
+						 const RelOptInfo *rel, Index of);
 static bool has_aggregate(const PlannerInfo *root);
 static void add_cost_of_transition(PlannerInfo *root, const AggTransInfo *transition,
 								   const RelOptInfo *rel, QualCost *per_row);
@@ -181,11 +184,14 @@ static Node *
 cost(SupportRequestCost *request)
 {
 	Node *node = call_of(request->root, request->funcid, request->node);
+	GptPlanned *planned;
 	GptPlannedCall call;
 	double units;
 
-	if (node == NULL || request->root == NULL || request->root->glob == NULL ||
-		!gpt_planned_call(&call, make_planned(request->root), node))
+	if (node == NULL || request->root == NULL || request->root->glob == NULL)
+		return NULL;
+	planned = make_planned(request->root);
+	if (list_member(planned->indexed, node) || !gpt_planned_call(&call, planned, node))
 		return NULL;
 	units = gpt_planned_cost(&call, request->root);
 	if (units < 0)
@@ -236,7 +242,7 @@ relation_info(PlannerInfo *root, Oid relation, bool is_parent, RelOptInfo *rel)
 		Relids relids = pull_varnos(root, (Node *) call);
 		Index of = member_of(root, rel->relid, relids);
 
-		if (of == 0)
+		if (of == 0 || note_indexed(planned, root, call, rel, of))
 			continue;
 		add_function_cost(root, call->funcid, (Node *) call, &per_row);
 		if (bms_membership(relids) == BMS_SINGLETON)
@@ -247,6 +253,45 @@ relation_info(PlannerInfo *root, Oid relation, bool is_parent, RelOptInfo *rel)
 		add_cost_of_transition(root, lfirst(cell), rel, &per_row);
 	if (!is_parent && per_row.per_tuple > 0)
 		add_workers(root, rel, per_row.per_tuple);
+}
+
+static bool
+has_expression(Node *node, void *expression)
+{
+	return node != NULL &&
+		   (equal(node, expression) || expression_tree_walker(node, has_expression, expression));
+}
+
+/*
+ * Whether an index on the relation has the results of a call that stands in conditions only. Its
+ * statistics are ANALYZE's, and a lookup in it calls nothing: the cost that the function declares
+ * is enough to prefer it, and the model's row need not be read for each lookup.
+ */
+static bool
+note_indexed(GptPlanned *planned, PlannerInfo *root, FuncExpr *call, const RelOptInfo *rel,
+			 Index of)
+{
+	MemoryContext caller;
+	ListCell *cell;
+	Node *own = NULL;
+
+	foreach (cell, rel->indexlist)
+	{
+		const IndexOptInfo *index = lfirst(cell);
+
+		if (index->indexprs == NIL || index->indpred != NIL || index->hypothetical)
+			continue;
+		if (own == NULL)
+			own = translated(root, call, rel->relid, of);
+		if (!list_member(index->indexprs, own) ||
+			has_expression((Node *) root->parse->targetList, call))
+			continue;
+		caller = MemoryContextSwitchTo(planned->context);
+		planned->indexed = lappend(planned->indexed, own);
+		MemoryContextSwitchTo(caller);
+		return true;
+	}
+	return false;
 }
 
 /* Whether one of the aggregates calls a model; the server's own have lower numbers. */

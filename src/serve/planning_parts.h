@@ -85,6 +85,7 @@ typedef struct GptPlanned
 	List *functions; /* oids of functions that were seen */
 	List *models; /* GptPlannedModel */
 	List *levels; /* GptPlannedLevel */
+	List *indexed; /* calls in conditions that an index has the results of */
 } GptPlanned;
 
 /* src/serve/planning_call.c: the row of a function's table; NULL: it calls no model. */

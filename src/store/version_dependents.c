@@ -173,7 +173,9 @@ gpt_dependents_name(const char *reference)
 	if (!IsA(statement, PlannedStmt) || statement->commandType != CMD_UTILITY)
 		return;
 	tag = name_tag(reference, strcspn(reference, "@"));
-	gpt_lock_wait(&tag, ShareLock);
+	/* With the lock since before, nothing has gone. */
+	if (LockAcquire(&tag, ShareLock, false, false) == LOCKACQUIRE_ALREADY_HELD)
+		return;
 	/* The command's snapshot may be older than a removal that it has waited for. */
 	if (!ActiveSnapshotSet() || gpt_catalog_version(reference, true) == NULL)
 		return;
