@@ -30,11 +30,20 @@ typedef struct GptRowError
 	GptFailure failure;
 } GptRowError;
 
+/* Called by _PG_init: asks for shared memory where the library is preloaded. */
+extern void gpt_row_errors_init(void);
+
 /*
  * Counts an error. An equal one of the same function and model is the same reason; where there is
  * no room, the reason that was met longest ago goes.
  */
 extern void gpt_row_errors_add(const char *function, const char *model, const GptFailure *failure);
+
+/*
+ * Moves the reasons that this session's workers have left to its own; those for which the shared
+ * memory had no room are lost.
+ */
+extern void gpt_row_errors_collect(void);
 
 /* The reasons, in no order, until the next call of a function of this file. */
 extern const GptRowError *gpt_row_errors(int *n);

@@ -10,7 +10,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "serve/row_errors.h"
+#include "serve/row_errors_shared.h"
 
 #define MOST_BYTES 1000 /* of a text */
 
@@ -27,12 +27,24 @@ static char *copy(const char *text);
 void
 gpt_row_errors_add(const char *function, const char *model, const GptFailure *failure)
 {
-	GptRowError *error = find(function, model, failure);
+	GptRowError error = {.last_at = GetCurrentTimestamp(),
+						 .count = 1,
+						 .function = unconstify(char *, function),
+						 .model = unconstify(char *, model),
+						 .failure = *failure};
 
-	if (error == NULL)
-		error = make(function, model, failure);
-	error->count++;
-	error->last_at = GetCurrentTimestamp();
+	gpt_row_errors_merge(&error);
+}
+
+void
+gpt_row_errors_merge(const GptRowError *error)
+{
+	GptRowError *kept = find(error->function, error->model, &error->failure);
+
+	if (kept == NULL)
+		kept = make(error->function, error->model, &error->failure);
+	kept->count += error->count;
+	kept->last_at = Max(kept->last_at, error->last_at);
 }
 
 static GptRowError *

@@ -39,6 +39,7 @@ _PG_init(void)
 	gpt_batching_init(batched);
 	gpt_planning_init();
 	gpt_stats_init();
+	gpt_row_errors_init();
 	gpt_explain_init();
 	gpt_catalog_ask_pending(gpt_job_launch_pending);
 	gpt_train_ask_measure(gpt_version_measure);

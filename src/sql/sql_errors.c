@@ -49,6 +49,7 @@ gpt_errors(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	/* Now do the work. */
+	gpt_row_errors_collect();
 	errors = gpt_row_errors(&n);
 	for (int i = 0; i < n; i++)
 		put_row((ReturnSetInfo *) fcinfo->resultinfo, &errors[i]);
