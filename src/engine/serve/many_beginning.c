@@ -31,7 +31,8 @@ lm_many_beginning(const int32_t **ids, bool *is_shared, LmMany *many)
 	if (many->requests[item->request].generation)
 		return beginning_of_generation(many, many->requests[item->request].generation);
 	/* Keys and values of a prefix rest on all of it, and others than the same text have no use. */
-	if (item->n_prefix > 0 || !lm_task_wants_logits(many->requests[item->request].task))
+	if (many->requests[item->request].done || item->n_prefix > 0 ||
+		!lm_task_wants_logits(many->requests[item->request].task))
 		return 0;
 	n = item->n_shareable / LM_PAGE * LM_PAGE;
 	for (int i = 0; i < n; i++)
