@@ -179,7 +179,6 @@ mark(const Maintained *maintained, const TriggerData *data)
 	TupleTableSlot *new = MakeSingleTupleTableSlot(columns, &TTSOpsMinimalTuple);
 	MemoryContext scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt marks", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(scratch);
 	int level = gpt_key_text_begin(&maintained->key);
 	bool is_open = false;
 	GptMarker marker;
@@ -190,24 +189,24 @@ mark(const Maintained *maintained, const TriggerData *data)
 	if (old_rows != NULL)
 		rewind_rows(old_rows);
 	rewind_rows(data->tg_newtable);
+	/* A row that was on disk is the slot's, in the current context. */
 	while (tuplestore_gettupleslot(data->tg_newtable, true, false, new))
 	{
+		MemoryContext old_context;
+
 		CHECK_FOR_INTERRUPTS();
 		if (old_rows != NULL && tuplestore_gettupleslot(old_rows, true, false, old) &&
 			is_same(old, new, maintained->watched))
 			continue;
 		if (!is_open)
-		{
-			MemoryContextSwitchTo(old_context);
 			gpt_marker_open(&marker);
-			MemoryContextSwitchTo(scratch);
-			is_open = true;
-		}
+		is_open = true;
+		old_context = MemoryContextSwitchTo(scratch);
 		gpt_marker_add(&marker, maintained->number, gpt_key_text(&maintained->key, new));
+		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(scratch);
 	}
 	gpt_key_text_end(&maintained->key, level);
-	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(scratch);
 	if (is_open)
 		gpt_marker_close(&marker);

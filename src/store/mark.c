@@ -132,7 +132,7 @@ int
 gpt_marks_take(GptMarked **rows, int64 maintenance, GptMarkPhase phase, int most)
 {
 	static const char fresh[] = "SELECT key, mark FROM %1$s.gpt_mark WHERE maintenance = $1 AND "
-								"phase = 0 ORDER BY mark LIMIT $2";
+								"phase = 0 ORDER BY maintenance, phase, mark LIMIT $2";
 	static const char due[] = "SELECT key, mark FROM %1$s.gpt_mark WHERE maintenance = $1 AND "
 							  "phase = 1 AND retry_at <= clock_timestamp() ORDER BY retry_at "
 							  "LIMIT $2";
