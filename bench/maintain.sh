@@ -72,7 +72,7 @@ UPDATE message SET body = 'changed ' || md5((:id * version)::text), version = ve
 SQL
 touch "$work/busy"
 while [ -e "$work/busy" ]; do
-	"$(cluster_bin "$work")/pgbench" -h "$(cat "$work/socket")" -U postgres -n -c "$clients" -j "$clients" -R "$rate" -T 600 -f "$work/change.sql" postgres >/dev/null 2>&1 || true
+	"$(cluster_bin "$work")/pgbench" -h "$(cat "$work/socket")" -U postgres -n -c "$clients" -j "$clients" -R "$rate" -T 5 -f "$work/change.sql" postgres >/dev/null 2>&1 || true
 	sleep 0.2
 done &
 pids+=($!)

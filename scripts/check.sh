@@ -354,7 +354,7 @@ suite_sql()
 
 # Preloading changes who starts a job and what its row says, not what a model learns or answers: the longest of the tests
 # about that run without preload only.
-without_preload_only="architecture batch beams classify columns evaluate healing lora many multilabel ngrams overfit pairs predict preference prompted"
+without_preload_only="architecture batch beams classify columns evaluate healing lora maintain many multilabel ngrams overfit pairs predict preference prompted"
 without_preload_only+=" prompts recompute retrieval values"
 
 suite_preloaded()

@@ -29,7 +29,7 @@
 #include "jobs/maintain_batch.h"
 #include "jobs/maintain_round.h"
 
-#define MAX_STARTS 3
+#define MAX_STARTS 5
 #define MAX_TRIES 10 /* of all rows */
 #define MAX_SUSPECTS 3
 #define FIRST_RETRY_MS 1000
