@@ -137,6 +137,28 @@ COMMENT ON FUNCTION @extschema@.gpt_generate_detail(text, text, integer, float8,
 		@extschema@.gpt_texts, text[], text, jsonb, text) IS
 	'continues a prompt; returns the tokens of the continuation with the log probability and the rank of each';
 
+CREATE FUNCTION @extschema@.gpt_generate_as(model text, prompt text, type anyelement, max_tokens integer DEFAULT 256, temperature float8 DEFAULT 0,
+		seed bigint DEFAULT NULL) RETURNS anyelement
+	AS 'MODULE_PATHNAME', 'gpt_generate_as' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_generate_as(text, text, anyelement, integer, float8, bigint) IS
+	'continues a prompt with a value of a type, such as NULL::date: the text always passes the type''s input function';
+
+CREATE FUNCTION @extschema@.gpt_extract(model text, input text, type anyelement, max_tokens integer DEFAULT 256, temperature float8 DEFAULT 0,
+		seed bigint DEFAULT NULL) RETURNS anyelement
+	AS 'MODULE_PATHNAME', 'gpt_extract' LANGUAGE C VOLATILE PARALLEL RESTRICTED COST 1000000;
+COMMENT ON FUNCTION @extschema@.gpt_extract(text, text, anyelement, integer, float8, bigint) IS
+	'takes a value of a type from a text, such as a row of a composite type, by a model that was trained on prompts of gpt_extract_prompt';
+
+CREATE FUNCTION @extschema@.gpt_extract_prompt(input text, type anyelement) RETURNS text
+	AS 'MODULE_PATHNAME', 'gpt_extract_prompt' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION @extschema@.gpt_extract_prompt(text, anyelement) IS
+	'returns the prompt that gpt_extract gives a model, for the rows of its training';
+
+CREATE FUNCTION @extschema@.gpt_schema(type anyelement) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_schema' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION @extschema@.gpt_schema(anyelement) IS
+	'returns the JSON Schema of a type, such as NULL::date: what gpt_generate_as lets a model write';
+
 CREATE FUNCTION @extschema@.gpt_chat(model text, messages jsonb, max_tokens integer DEFAULT 64, temperature float8 DEFAULT NULL,
 		top_k integer DEFAULT NULL, top_p float8 DEFAULT NULL, min_p float8 DEFAULT NULL, repetition_penalty float8 DEFAULT NULL,
 		stop @extschema@.gpt_texts DEFAULT NULL, seed bigint DEFAULT NULL, reasoning boolean DEFAULT false, beams integer DEFAULT 1,

@@ -64,6 +64,7 @@ typedef struct LmExplanation
 	double baseline;
 	double sum; /* of all weights: score - baseline, but for an error of the quadrature */
 	int n_points; /* of the path, at which the network was computed */
+	size_t n_tokens; /* of the text and its prompt, without the one in front */
 	size_t n_dropped; /* tokens of the prompt's beginning that do not fit the context */
 } LmExplanation;
 

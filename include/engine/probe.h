@@ -32,8 +32,9 @@ LmProbe *lm_probe_create(const LmHost *host, const LmSession *session, int capac
 bool lm_probe_fill(LmProbe *probe, LmError *error);
 void lm_probe_free(LmProbe *probe);
 
-/* Tokens of a pass, at most. */
+/* Tokens of a pass, at most; and the tokens of all passes so far. */
 int lm_probe_capacity(const LmProbe *probe);
+int64_t lm_probe_computed(const LmProbe *probe);
 
 /*
  * The tokens of a text as the model reads it alone, the one in front among them, and how many of

@@ -31,6 +31,12 @@ extern LmSession *gpt_probe_session(const GptProbe *probe);
  */
 extern LmProbe *gpt_probe_get(GptProbe *probe, int n_tokens, uint64 held);
 
+/*
+ * Counts a text of so many tokens that the probe has explained, with its passes since _get, in the
+ * statistics of the model. An error between the two counts there, too.
+ */
+extern void gpt_probe_count(GptProbe *probe, int64 n_tokens);
+
 /* True at the first call for the statement: a notice is due. */
 extern bool gpt_probe_first_notice(GptProbe *probe);
 

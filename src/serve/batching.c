@@ -49,7 +49,7 @@ plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo
 	if (!has_functions(statement))
 		return statement;
 	gpt_planning_finish(statement);
-	if (gpt_batching)
+	if (gpt_batching && gpt_batch_may_call(statement))
 		gpt_batch_place(statement);
 	return statement;
 }

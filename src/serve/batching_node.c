@@ -1,7 +1,7 @@
 /*
  * src/serve/batching_node.c
  *
- * The plan node of steps that were cut from expressions.
+ * The plan node of steps that were cut from expressions, and the list above them.
  */
 #include "postgres.h"
 
@@ -72,4 +72,25 @@ cost_of_calls(const GptCut *cut, double rows)
 		ReleaseSysCache(tuple);
 	}
 	return cost;
+}
+
+List *
+gpt_batch_cut_list(GptCut *cut, List *list, bool is_filtered, const PlannedStmt *statement)
+{
+	List *above = NIL;
+	ListCell *cell;
+
+	foreach (cell, list)
+	{
+		TargetEntry *entry = flatCopyTargetEntry(lfirst(cell));
+		Node *expression = (Node *) entry->expr;
+
+		if (!is_filtered && !IsA(expression, Const) && !gpt_batch_has_call(expression) &&
+			gpt_batch_volatile(expression, statement) == GPT_VOLATILE_NOT)
+			entry->expr = (Expr *) gpt_cut_column(cut, expression);
+		else
+			entry->expr = (Expr *) gpt_cut_expression(cut, expression, NIL);
+		above = lappend(above, entry);
+	}
+	return above;
 }

@@ -22,6 +22,9 @@ extern void gpt_batch_kinds_init(const GptCallKind *const *batched);
 extern int gpt_batch_kind_of(const Node *node);
 extern const GptCallKind *gpt_batch_kind(int number);
 
+/* Whether the plan depends on a function of these kinds; else it has no such call. */
+extern bool gpt_batch_may_call(const PlannedStmt *statement);
+
 /* Whether the expression has such a call; those in arguments of aggregates belong to their node. */
 extern bool gpt_batch_has_call(Node *node);
 
@@ -127,7 +130,13 @@ typedef struct GptBatchAbove
  */
 extern double gpt_batch_place(PlannedStmt *statement);
 
-/* src/serve/batching_node.c: the node of the steps over a plan, without its list. */
+/*
+ * src/serve/batching_node.c: the node of the steps over a plan, without its list; and the list.
+ * What has no calls is computed below, unless conditions above have to pass first (is_filtered) or
+ * its order matters. Constants stay: a dropped column of a table that is inserted into must be one.
+ */
+extern List *gpt_batch_cut_list(GptCut *cut, List *list, bool is_filtered,
+								const PlannedStmt *statement);
 extern CustomScan *gpt_batch_node(GptCut *cut, Plan *below, GptBatchWalk *walk,
 								  const GptBatchAbove *above);
 
@@ -141,6 +150,13 @@ extern Plan *gpt_batch_between(GptCut *cut, Plan *below, GptBatchWalk *walk,
 extern Node *gpt_batch_columns(Node *node, int n_columns);
 extern void gpt_batch_outer_keys(HashJoin *join, GptBatchWalk *walk, const GptBatchAbove *above);
 extern void gpt_batch_inner_keys(HashJoin *join, GptBatchWalk *walk, const GptBatchAbove *above);
+
+/*
+ * src/serve/batching_returning.c: the node over ModifyTable, whose RETURNING calls models; or
+ * ModifyTable as it is.
+ */
+extern Plan *gpt_batch_returning(ModifyTable *table, GptBatchWalk *walk,
+								 const GptBatchAbove *above);
 
 /*
  * src/serve/batching_aggregate.c: puts a node between Agg or WindowAgg and the plan below it, so

@@ -29,7 +29,6 @@ static bool computes_list(const Plan *plan);
 static List *take_filters(Plan *plan, const PlannedStmt *statement);
 static bool is_movable_join(const Plan *plan);
 static List *cut_from_call(List **conditions);
-static List *cut_list(GptCut *cut, List *list, bool is_filtered, const PlannedStmt *statement);
 
 double
 gpt_batch_place(PlannedStmt *statement)
@@ -81,6 +80,8 @@ place_in(Plan **place, GptBatchWalk *walk, const GptBatchAbove *above)
 	check_stack_depth();
 	read_subplans(*place, walk, above);
 	place_below(*place, walk, above);
+	if (IsA(*place, ModifyTable))
+		*place = gpt_batch_returning((ModifyTable *) *place, walk, above);
 	if (!above->bound.one && computes_list(*place))
 		*place = put_over(*place, walk, above);
 }
@@ -372,7 +373,7 @@ put_over(Plan *below, GptBatchWalk *walk, const GptBatchAbove *above)
 		return below;
 	foreach (cell, filters)
 		gpt_cut_filter(&cut, lfirst(cell));
-	above_list = cut_list(&cut, below->targetlist, filters != NIL, statement);
+	above_list = gpt_batch_cut_list(&cut, below->targetlist, filters != NIL, statement);
 	if (cut.calls == NIL && filters == NIL)
 		return below;
 	node = gpt_batch_node(&cut, below, walk, above);
@@ -455,30 +456,4 @@ cut_from_call(List **conditions)
 	}
 	*conditions = kept;
 	return taken;
-}
-
-/*
- * The list above. What has no calls is computed below, unless conditions above have to pass first
- * or its order matters. Constants stay: a dropped column of a table that is inserted into must be
- * one.
- */
-static List *
-cut_list(GptCut *cut, List *list, bool is_filtered, const PlannedStmt *statement)
-{
-	List *above = NIL;
-	ListCell *cell;
-
-	foreach (cell, list)
-	{
-		TargetEntry *entry = flatCopyTargetEntry(lfirst(cell));
-		Node *expression = (Node *) entry->expr;
-
-		if (!is_filtered && !IsA(expression, Const) && !gpt_batch_has_call(expression) &&
-			gpt_batch_volatile(expression, statement) == GPT_VOLATILE_NOT)
-			entry->expr = (Expr *) gpt_cut_column(cut, expression);
-		else
-			entry->expr = (Expr *) gpt_cut_expression(cut, expression, NIL);
-		above = lappend(above, entry);
-	}
-	return above;
 }

@@ -25,7 +25,7 @@ static void keep_caught(const char *function, FunctionCallInfo fcinfo);
 bool
 gpt_try_nulls(FunctionCallInfo fcinfo, const char *const *names)
 {
-	Oid type = gpt_argument_type(fcinfo, 0);
+	Oid type;
 
 	for (int i = 0; names != NULL && names[i] != NULL; i++)
 	{
@@ -40,7 +40,10 @@ gpt_try_nulls(FunctionCallInfo fcinfo, const char *const *names)
 							errhint("It is error or null.")));
 		return strcmp(word, "null") == 0;
 	}
-	return gpt_on_error == GPT_ROW_ERROR_NULL && (type == TEXTOID || !OidIsValid(type));
+	if (gpt_on_error != GPT_ROW_ERROR_NULL)
+		return false;
+	type = gpt_argument_type(fcinfo, 0);
+	return type == TEXTOID || !OidIsValid(type);
 }
 
 /* Values that do not fit, and sizes: never a lack of memory, a cancel or a damaged file. */

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "portability/instr_time.h"
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
@@ -15,6 +16,7 @@
 /* Tokens of a pass: several points of a path go through the network together. */
 #define ROOMY_TOKENS 1024
 #define POINTS 6
+#define NANOSECONDS 1e9
 
 struct GptProbe
 {
@@ -27,11 +29,14 @@ struct GptProbe
 	MemoryContext probe_context;
 	uint64 probe_size;
 	bool has_noticed;
+	instr_time began_at; /* of the present text */
+	int64 n_before; /* tokens that the probe had computed by then */
 };
 
 static GptProbe *kept_at(FmgrInfo *function);
 static void keep(GptProbe *kept, const char *reference, GptServedKind kind);
 static void check(const char *reference, const GptServed *served, const char *use);
+static void make_probe(GptProbe *kept, int n_tokens, uint64 held);
 static int capacity_for(uint64 *size, const GptProbe *kept, int n_tokens, uint64 held);
 static uint64 size_of(const GptProbe *kept, int capacity);
 
@@ -103,14 +108,25 @@ gpt_probe_session(const GptProbe *kept)
 LmProbe *
 gpt_probe_get(GptProbe *kept, int n_tokens, uint64 held)
 {
+	gpt_cache_count_call(kept->served);
+	gpt_stats_begin(gpt_cache_stats(kept->served), 0);
+	INSTR_TIME_SET_CURRENT(kept->began_at);
+	make_probe(kept, n_tokens, held);
+	kept->n_before = lm_probe_computed(kept->probe);
+	return kept->probe;
+}
+
+/* The probe has room for so many tokens. */
+static void
+make_probe(GptProbe *kept, int n_tokens, uint64 held)
+{
 	int capacity;
 	LmError error;
 
-	gpt_cache_count_call(kept->served);
 	if (kept->probe != NULL && lm_probe_capacity(kept->probe) >= n_tokens)
 	{
 		gpt_cache_make_room(kept->served, kept->probe_size + held);
-		return kept->probe;
+		return;
 	}
 	if (kept->probe != NULL)
 		MemoryContextDelete(kept->probe_context);
@@ -132,7 +148,25 @@ gpt_probe_get(GptProbe *kept, int n_tokens, uint64 held)
 		gpt_bridge_retry(&error);
 		kept->probe = unfinished;
 	}
-	return kept->probe;
+}
+
+void
+gpt_probe_count(GptProbe *kept, int64 n_tokens)
+{
+	int64 counts[GPT_STATS] = {0};
+	instr_time now;
+	instr_time taken;
+
+	INSTR_TIME_SET_CURRENT(now);
+	taken = now;
+	INSTR_TIME_SUBTRACT(taken, kept->began_at);
+	counts[GPT_STAT_ROWS] = counts[GPT_STAT_BATCHES] = 1;
+	counts[GPT_STAT_TOKENS_IN] = n_tokens;
+	counts[GPT_STAT_TOKENS_COMPUTED] = lm_probe_computed(kept->probe) - kept->n_before;
+	counts[GPT_STAT_TIME] = (int64) (INSTR_TIME_GET_DOUBLE(taken) * NANOSECONDS);
+	gpt_stats_add(gpt_cache_stats(kept->served), counts);
+	gpt_stats_end();
+	gpt_stats_flush_if_due(&now);
 }
 
 /* Room for several points of a short text, where memory allows. */

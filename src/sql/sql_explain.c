@@ -313,6 +313,7 @@ explain_by_gradients(Rows *rows, GptAnswerExplained *answer, LmExplainUnit unit,
 			gpt_bridge_retry(&error);
 	}
 	result = lm_explain_result(explain);
+	gpt_probe_count(probe, (int64) result.n_tokens);
 	answer->label = result.label;
 	set_columns(rows, answer, gpt_probe_served(probe), result.score, &result.baseline);
 	for (int i = 0; i < answer->n_texts; i++)

@@ -57,6 +57,7 @@ PG_FUNCTION_INFO_V1(gpt_logit_lens);
 
 static bool begin_look(Look *look, FunctionCallInfo fcinfo, GptServedKind kind, const char *use,
 					   uint64 held);
+static void count(Look *look);
 static void spell_tokens(Look *look);
 static void put_attention(ReturnSetInfo *set, const Look *look, int head);
 static void put_guesses(ReturnSetInfo *set, const Look *look, int layer, float *logits);
@@ -90,6 +91,7 @@ gpt_attention(PG_FUNCTION_ARGS)
 	while (!lm_probe_layer(look.probe, layer - 1, &error))
 		gpt_bridge_retry(&error);
 	put_attention((ReturnSetInfo *) fcinfo->resultinfo, &look, head - 1);
+	count(&look);
 	return (Datum) 0;
 }
 
@@ -121,6 +123,7 @@ gpt_logit_lens(PG_FUNCTION_ARGS)
 	/* Now do the work. */
 	for (int layer = 0; layer <= config->layers; layer++)
 		put_guesses((ReturnSetInfo *) fcinfo->resultinfo, &look, layer, logits);
+	count(&look);
 	return (Datum) 0;
 }
 
@@ -153,6 +156,13 @@ begin_look(Look *look, FunctionCallInfo fcinfo, GptServedKind kind, const char *
 		gpt_bridge_retry(&error);
 	spell_tokens(look);
 	return true;
+}
+
+/* The token in front is not one of the text's. */
+static void
+count(Look *look)
+{
+	gpt_probe_count(look->model, (int64) look->tokens.count - (look->first == 0 ? 1 : 0));
 }
 
 /* The texts of tokens: a character belongs to the token that ends it. */

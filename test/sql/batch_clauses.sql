@@ -14,7 +14,7 @@ SELECT gpt_train('labels', $$SELECT body AS text, id % 3 AS label FROM line WHER
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 5, "batch_size": 8}') AS job \gset
 SELECT gpt_wait(:job, '60 s');
 
--- the rows of a query, or its error
+-- the rows of a query, or its error; what it changes is undone
 CREATE FUNCTION rows_of(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	result text := '';
@@ -23,7 +23,7 @@ BEGIN
 	FOR line IN EXECUTE query LOOP
 		result := result || line::text || E'\n';
 	END LOOP;
-	RETURN result;
+	RAISE '%', result USING errcode = 'P0099';
 EXCEPTION WHEN others THEN
 	RETURN sqlerrm;
 END $$;
@@ -34,19 +34,20 @@ END $$;
 -- whether rows are equal with batching on and off, and the calls and batches of both
 CREATE FUNCTION compare(query text, OUT nodes bigint, OUT same boolean, OUT calls text, OUT batches text) LANGUAGE plpgsql AS $$
 DECLARE
+	explained text := 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) ' || query;
 	plan text;
 	rows text;
 BEGIN
 	SET LOCAL gpt.batching = off;
 	rows := rows_of(query);
-	plan := (SELECT string_agg(p, E'\n') FROM plan_of(query, 'ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF') p);
-	calls := (regexp_match(plan, '\n +Calls: (\d+)'))[1];
-	batches := (regexp_match(plan, '\n +Texts: \d+\n +Batches: (\d+)'))[1];
+	plan := rows_of(explained);
+	calls := (regexp_match(plan, '" +Calls: (\d+)'))[1];
+	batches := (regexp_match(plan, ' Texts: \d+"\)\n\(" +Batches: (\d+)'))[1];
 	SET LOCAL gpt.batching = on;
 	same := rows = rows_of(query);
-	plan := (SELECT string_agg(p, E'\n') FROM plan_of(query, 'ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF') p);
-	calls := calls || ' ' || (regexp_match(plan, '\n +Calls: (\d+)'))[1];
-	batches := batches || ' ' || (regexp_match(plan, '\n +Texts: \d+\n +Batches: (\d+)'))[1];
+	plan := rows_of(explained);
+	calls := calls || ' ' || (regexp_match(plan, '" +Calls: (\d+)'))[1];
+	batches := batches || ' ' || (regexp_match(plan, ' Texts: \d+"\)\n\(" +Batches: (\d+)'))[1];
 	nodes := (SELECT count(*) FROM regexp_matches(plan, 'GptBatch', 'g'));
 END $$;
 
@@ -129,6 +130,60 @@ SELECT c.*, q FROM unnest(ARRAY[
 	$$SELECT * FROM (SELECT id, gpt_score('clauses', body) AS s FROM line OFFSET 0) q WHERE s > 1.3 LIMIT 4$$,
 	$$SELECT id FROM line ORDER BY gpt_score('clauses', body), id LIMIT 5$$,
 	$$SELECT id, (SELECT count(*) FROM class WHERE class < l.class AND gpt_score('clauses', name) > 1) FROM line l WHERE id < 20 AND gpt_score('clauses', body) > (SELECT 1)$$]) q, compare(q) c;
+
+-- changes of rows
+CREATE TABLE kept (id integer, body text, score float8, label text);
+CREATE TABLE part (id integer, body text, label text) PARTITION BY LIST (id);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1, 3, 5);
+CREATE TABLE part_2 (dropped integer, label text, body text, id integer);
+ALTER TABLE part_2 DROP COLUMN dropped;
+ALTER TABLE part ATTACH PARTITION part_2 DEFAULT;
+INSERT INTO part SELECT id, body FROM line WHERE id <= 40;
+INSERT INTO kept SELECT id, body FROM line WHERE id < 70;
+SELECT c.*, q FROM unnest(ARRAY[
+	$$INSERT INTO kept SELECT id, body, gpt_score('clauses', body), gpt_classify('labels', body) FROM line WHERE id < 70 RETURNING *$$,
+	$$INSERT INTO kept SELECT id, body FROM line WHERE id < 70 RETURNING id, gpt_score('clauses', body), gpt_classify('labels', body) || id$$,
+	$$UPDATE kept SET label = gpt_classify('labels', body || '.') WHERE gpt_score('clauses', body) > 1.3 AND id < 40 RETURNING id, label$$,
+	$$UPDATE part SET label = gpt_classify('labels', body) RETURNING id, tableoid::regclass, gpt_score('clauses', label || body), body$$,
+	$$UPDATE part p SET label = gpt_classify('labels', p.body || c.name) FROM class c WHERE c.class = p.id % 5 RETURNING id, name, gpt_score('clauses', name || p.body)$$,
+	$$WITH changed AS (UPDATE part SET label = gpt_classify('labels', body) RETURNING id, gpt_score('clauses', label || body) AS s) SELECT count(*), sum(s) FROM changed$$,
+	$$WITH changed AS (UPDATE part SET label = gpt_classify('labels', body) RETURNING id, gpt_score('clauses', label || body) AS s) SELECT * FROM changed LIMIT 1$$,
+	$$DELETE FROM kept WHERE gpt_score('clauses', body) < 1.4 RETURNING id, gpt_score('clauses', body)$$,
+	$$WITH merged AS MATERIALIZED (SELECT id, gpt_classify('labels', body) AS label FROM line WHERE id < 20) SELECT * FROM merged ORDER BY id$$]) q, compare(q) c;
+MERGE INTO part p USING (SELECT id, gpt_classify('labels', body) AS label FROM line WHERE id < 50) n ON p.id = n.id
+	WHEN MATCHED THEN UPDATE SET label = n.label WHEN NOT MATCHED THEN INSERT VALUES (n.id, 'new', gpt_classify('labels', 'new'));
+SELECT count(*), bool_and(label IS NOT DISTINCT FROM gpt_classify('labels', body)) AS right FROM part;
+DROP TABLE kept, part;
+
+-- parallel plans: each process batches its rows
+BEGIN;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SET LOCAL max_parallel_workers_per_gather = 2;
+ALTER TABLE line SET (parallel_workers = 2);
+CREATE FUNCTION parallel(query text, OUT nodes bigint, OUT workers boolean, OUT same boolean) LANGUAGE plpgsql AS $$
+DECLARE
+	plan text;
+	rows text;
+BEGIN
+	plan := (SELECT string_agg(p, E'\n') FROM plan_of(query) p);
+	nodes := (SELECT count(*) FROM regexp_matches(plan, 'GptBatch', 'g'));
+	workers := plan ~ 'Workers Planned: 2';
+	rows := rows_of(query);
+	SET LOCAL max_parallel_workers_per_gather = 0;
+	SET LOCAL gpt.batching = off;
+	same := rows = rows_of(query);
+	SET LOCAL max_parallel_workers_per_gather = 2;
+	SET LOCAL gpt.batching = on;
+END $$;
+SELECT c.*, q FROM unnest(ARRAY[
+	$$SELECT count(gpt_score('clauses', body)), max(gpt_score('clauses', body)) FILTER (WHERE odd) FROM line$$,
+	$$SELECT id, gpt_score('clauses', body) FROM line WHERE gpt_classify('labels', body) = '1' ORDER BY id$$,
+	$$SELECT gpt_classify('labels', body), count(*) FROM line GROUP BY 1 ORDER BY 1$$,
+	$$SELECT id, gpt_score('clauses', body) FROM line ORDER BY 2, 1 LIMIT 5$$,
+	$$SELECT count(*) FROM line l JOIN class c ON c.class::text = gpt_classify('labels', l.body)$$]) q, parallel(q) c;
+ROLLBACK;
 
 -- cursors: the rows that FETCH wants, in any direction, and WHERE CURRENT OF
 SET gpt.batching = on;

@@ -68,6 +68,16 @@ SELECT calls, rows FROM counts;
 SELECT count(*) > 0 AS evaluated FROM gpt_evaluate('counted', 'SELECT body FROM line');
 SELECT calls, rows FROM counts;
 
+-- looking inside counts: a pass for attention and the lens, the points of a path for gradients; an error in between too
+SELECT gpt_stat_reset();
+SELECT count(*) > 0 AS rows FROM gpt_attention('counted', 'line 1', 1);
+SELECT count(*) > 0 AS rows FROM gpt_logit_lens('counted', 'line 1');
+SELECT gpt_attention('counted', 'line 1', 100);
+SELECT calls, rows, errors, tokens_in, tokens_computed, batches, seconds > 0 AS seconds FROM gpt_stat_models WHERE model = 'counted';
+SELECT gpt_stat_reset();
+SELECT count(*) > 0 AS rows FROM gpt_explain('counted', 'line', target => ' 1');
+SELECT calls, rows, errors, tokens_in, tokens_computed > 5 * tokens_in AS points FROM gpt_stat_models WHERE model = 'counted';
+
 -- EXPLAIN ANALYZE says what the statement cost, after the plan; with batching too, and where a function of the user makes the calls
 CREATE FUNCTION explained(options text, query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

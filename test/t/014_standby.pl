@@ -22,6 +22,7 @@ my $job = $node->safe_psql('postgres', qq{SELECT gpt_train('model', 'SELECT body
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a model is trained on the primary');
 my $prompts = 'SELECT left(body, 10) AS prompt, right(body, 4) AS completion FROM line';
 my %kinds = (
+	lengthy => [ 'SELECT body FROM line', ', "context": 128' ],
 	prefix => [ $prompts, ', "architecture": "prefix"' ],
 	encoder => [ $prompts, ', "architecture": "encoder_decoder"' ],
 	ngrams => [ 'SELECT body FROM line', ', "ngrams": true' ],
@@ -47,6 +48,11 @@ for my $query (
 {
 	is($standby->safe_psql('postgres', $query), $node->safe_psql('postgres', $query), 'the standby answers as the primary');
 }
+# keys and values of prompts are the standby's own
+my $long = q{SELECT md5(gpt_generate('lengthy', repeat('line ', 20) || 5, 5, seed => 1)), (SELECT prefix_tokens FROM gpt_stat_models WHERE model = 'lengthy')};
+$standby->safe_psql('postgres', $long) for 1 .. 2;
+my ($text) = split(/\|/, $node->safe_psql('postgres', $long));
+is($standby->safe_psql('postgres', $long), "$text|96", 'a session on the standby finds what another one computed of a prompt');
 for my $call (q{gpt_train('x', 'SELECT body FROM line')}, q{gpt_finetune('model', 'SELECT body FROM line')}, "gpt_resume($job)", q{gpt_drop_model('model')},
 	q{gpt_rollback('model', 1)}, q{gpt_drop_version('model', 1)}, q{gpt_rename_model('model', 'y')}, q{gpt_copy_model('model', 'y')}, q{gpt_grant('model', 'postgres')},
 	q{gpt_train_tokenizer('x', 'SELECT body FROM line')})

@@ -249,6 +249,7 @@ SELECT is(gpt_chat('t', '[{"role": "user", "content": "Hi 8"}, {"role": "assista
 SELECT is(gpt_chat('t', '"Hi 7"', temperature => 0, stop => ARRAY['.']), 'Yo', 'a stop');
 SELECT is(gpt_chat('t', '"Hi 7"', max_tokens => 2, temperature => 0), 'Yo', 'max_tokens');
 SELECT is(gpt_chat('t', '"Hi 7"', beams => 3, temperature => 90, seed => 1), 'Yo.', 'beams draw nothing');
+SELECT is(gpt_chat('t', '"Hi 7"', seed => 4, temperature => 2, draft => 'prompt'), gpt_chat('t', '"Hi 7"', seed => 4, temperature => 2), 'lookup changes nothing');
 SELECT throws_ok($$SELECT gpt_chat('t', '"x"', beams => 2, length_penalty => -1)$$, '22023', 'length_penalty is out of range: -1', 'a penalty has a range');
 SELECT throws_ok($$SELECT gpt_chat('t', '"x"', top_p => 0.5, beams => 2)$$, '22023', 'top_p cannot be used with 2 beams', 'a draw is not limited where there is none');
 SELECT throws_ok($$SELECT gpt_chat('t', '"x"', beams => 0)$$, '22023', 'beams is out of range: 0', 'beams have a range');

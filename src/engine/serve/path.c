@@ -108,6 +108,8 @@ encode(LmExplain *explain, const LmRequest *request, LmError *error)
 	n_prefix = lm_request_prefix(explain->session, request, n_skipped);
 	if (!cut_windows(explain, request, n_skipped, n_prefix, error))
 		return false;
+	explain->result.n_tokens =
+		explain->tokens.count - (explain->tokens.count > 0 && explain->session->front >= 0 ? 1 : 0);
 	explain->fixed = lm_array_allocate(&explain->host, explain->tokens.count, 1, error);
 	for (size_t i = 0; explain->fixed && i < explain->tokens.count; i++)
 	{

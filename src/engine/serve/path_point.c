@@ -137,7 +137,7 @@ classify_together(LmExplain *explain, LmProbe *probe, int first, int n, LmError 
 	probe->batch.n_tokens = 0;
 	for (int i = 0; i < n; i++)
 		load(explain, probe, window, explain->points[first + i].alpha);
-	lm_network_forward(&probe->network, &pass);
+	lm_probe_forward(probe, &pass);
 	memset(explain->hidden, 0, (size_t) n * 2 * C * sizeof *explain->hidden);
 	for (int i = 0; i < n; i++)
 	{
@@ -166,7 +166,7 @@ classify_windows(LmExplain *explain, LmProbe *probe, int first, LmError *error)
 	{
 		probe->batch.n_tokens = 0;
 		load(explain, probe, &explain->windows[i], point->alpha);
-		lm_network_forward(&probe->network, &pass);
+		lm_probe_forward(probe, &pass);
 		pool(explain, probe, &explain->windows[i], 0, explain->hidden);
 	}
 	if (lm_engine_stopped(probe->engine) || !score_labels(explain, point, 0, error))
@@ -175,7 +175,7 @@ classify_windows(LmExplain *explain, LmProbe *probe, int first, LmError *error)
 	{
 		probe->batch.n_tokens = 0;
 		load(explain, probe, &explain->windows[i], point->alpha);
-		lm_network_forward(&probe->network, &pass);
+		lm_probe_forward(probe, &pass);
 		spread(explain, probe, &explain->windows[i], 0);
 		lm_network_backward(&probe->network, &pass);
 		if (lm_engine_stopped(probe->engine))
@@ -322,7 +322,7 @@ score_target(LmExplain *explain, LmProbe *probe, int first, int n, LmError *erro
 			probe->batch.targets[i * window->n + k] =
 				explain->tokens.ids[window->start + (size_t) k + 1];
 	}
-	lm_network_forward(network, &pass);
+	lm_probe_forward(probe, &pass);
 	(void) lm_network_loss(network, &pass, 1);
 	lm_network_backward(network, &pass);
 	if (lm_engine_stopped(probe->engine))

@@ -382,9 +382,15 @@ lm_probe_read(LmProbe *probe, const int32_t *ids, int n, int n_prefix, LmError *
 	if (!lm_network_check(&probe->network, &probe->batch, error))
 		return false;
 	lm_engine_begin(probe->engine);
-	lm_network_forward(&probe->network, &pass);
+	lm_probe_forward(probe, &pass);
 	if (lm_engine_stopped(probe->engine))
 		return lm_fail(error, LM_ERR_STOPPED, -1, "reading the text was stopped");
 	probe->n_read = n;
 	return true;
+}
+
+int64_t
+lm_probe_computed(const LmProbe *probe)
+{
+	return probe->n_computed;
 }

@@ -28,6 +28,7 @@ struct LmProbe
 	LmBatch batch;
 	int n_read; /* rows of the text that lm_probe_read has read; 0: none */
 	int layer; /* of lm_probe_layer */
+	int64_t n_computed; /* tokens, in all passes */
 };
 
 /* The pass over the probe's batch; inputs NULL: of its tokens. */
@@ -36,6 +37,14 @@ lm_probe_pass(const LmProbe *probe, const float *inputs)
 {
 	return (LmPass){
 		.batch = &probe->batch, .training = true, .inputs = inputs, .options = &probe->options};
+}
+
+/* A pass, whose tokens are counted. */
+static inline void
+lm_probe_forward(LmProbe *probe, const LmPass *pass)
+{
+	probe->n_computed += probe->batch.n_tokens;
+	lm_network_forward(&probe->network, pass);
 }
 
 /*

@@ -5,9 +5,11 @@
  * more likely.
  */
 #include <math.h>
+#include <string.h>
 
 #include "serve/sampling.h"
 
+static bool penalise(float *logits, const LmDraw *wanted);
 static float adjusted(float logit, int32_t id, const LmDraw *wanted);
 static float bias_of(int32_t id, const LmSampling *sampling);
 
@@ -63,12 +65,7 @@ lm_adjust(float *logits, const LmDraw *wanted)
 	bool are_finite = true;
 
 	if (sampling->repetition_penalty != 1 || lm_sampling_counts(sampling))
-		for (int id = 0; id < wanted->session->config.vocabulary; id++)
-			if (wanted->seen[id] && logits[id] > -INFINITY)
-			{
-				logits[id] = adjusted(logits[id], id, wanted);
-				are_finite &= isfinite(logits[id]) != 0;
-			}
+		are_finite = penalise(logits, wanted);
 	for (int i = 0; i < sampling->n_biases; i++)
 	{
 		float *logit = &logits[sampling->biases[i].id];
@@ -77,6 +74,30 @@ lm_adjust(float *logits, const LmDraw *wanted)
 		{
 			*logit += sampling->biases[i].bias;
 			are_finite &= isfinite(*logit) != 0;
+		}
+	}
+	return are_finite;
+}
+
+/* Few tokens have been seen: eight that have not are passed over together. */
+static bool
+penalise(float *logits, const LmDraw *wanted)
+{
+	int V = wanted->session->config.vocabulary;
+	bool are_finite = true;
+
+	for (int id = 0; id < V; id++)
+	{
+		uint64_t eight = 1;
+
+		if (id % 8 == 0 && id + 8 <= V)
+			memcpy(&eight, wanted->seen + id, sizeof eight);
+		if (eight == 0)
+			id += 7;
+		else if (wanted->seen[id] && logits[id] > -INFINITY)
+		{
+			logits[id] = adjusted(logits[id], id, wanted);
+			are_finite &= isfinite(logits[id]) != 0;
 		}
 	}
 	return are_finite;

@@ -12,14 +12,16 @@
  * tokens earlier in prompt and text (Saxena 2023, "Prompt lookup decoding",
  * https://github.com/apoorvumang/prompt-lookup-decoding).
  *
- * The rule of acceptance is not the one of Leviathan et al., section 2.3, but a stronger one. From
- * each row the token is drawn as without proposals, by the random number of its position; a
- * proposal is accepted where it is the token that was drawn. So the text is the same token by
- * token, whatever is proposed, and has the same distribution for that reason. Of a proposal without
- * chance (a greedy one, or one that was looked up) the rule of the paper accepts p(proposal), and
- * so does this one. A draft that samples draws by the random number of the position too, so it
- * chooses the model's token more often than an independent draw would (a coupling by the inverse of
- * the distribution function); how often is measured in docs/benchmarks.md.
+ * The rule of acceptance is not that of Leviathan et al., section 2.3, which keeps the distribution
+ * of texts, but one that keeps each text. From each row the token is drawn as without proposals, by
+ * the random number of its position; a proposal is accepted where it is the token that was drawn.
+ * So the text of a seed is the same whatever is proposed, alone, in pieces or among other texts,
+ * where nothing may be proposed at all. Of a proposal without chance (a greedy one, or one that was
+ * looked up) the rule of the paper accepts p(proposal), and so does this one. A draft that samples
+ * draws by the random number of the position too: a coupling of both distributions by the inverse
+ * of their distribution functions. It accepts less than the paper's rule, which is the best that
+ * there is: 0.77 for 0.89 where the draft's logits differ by 0.3 and the likeliest token has most
+ * of the probability, 0.38 for 0.88 where it has a tenth (simulated).
  *
  * How many tokens are proposed follows from the share of the last proposals that were accepted, and
  * from the cost of a proposal (lm_speculation_wanted). It never changes the text.
