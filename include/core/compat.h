@@ -73,6 +73,13 @@
 #define GPT_RUN_ARGUMENTS query, direction, count, once
 #endif
 
+/* 17: an action of MERGE may be one for rows of the target that have no source. */
+#if PG_VERSION_NUM >= 170000
+#define gpt_is_matched(action) ((action)->matchKind != MERGE_WHEN_NOT_MATCHED_BY_TARGET)
+#else
+#define gpt_is_matched(action) ((action)->matched)
+#endif
+
 /* 16: the server returns the settings with their number. */
 #if PG_VERSION_NUM >= 160000
 #define gpt_guc_variables(n) get_guc_variables(n)

@@ -159,6 +159,12 @@ extern Plan *gpt_batch_returning(ModifyTable *table, GptBatchWalk *walk,
 								 const GptBatchAbove *above);
 
 /*
+ * src/serve/batching_merge.c: a node below ModifyTable, for calls in actions of MERGE. above: of
+ * the plan below.
+ */
+extern void gpt_batch_merge(ModifyTable *table, GptBatchWalk *walk, const GptBatchAbove *above);
+
+/*
  * src/serve/batching_aggregate.c: puts a node between Agg or WindowAgg and the plan below it, so
  * that arguments and filters of aggregates refer to its columns. above: of the plan below.
  */

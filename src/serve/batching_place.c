@@ -208,6 +208,8 @@ place_between(Plan *plan, Plan **child, GptBatchWalk *walk, const GptBatchAbove 
 
 	if (child == &plan->lefttree && (IsA(plan, Agg) || IsA(plan, WindowAgg)))
 		gpt_batch_aggregates(plan, walk, of_child);
+	if (IsA(plan, ModifyTable))
+		gpt_batch_merge((ModifyTable *) plan, walk, of_child);
 	if (child == &plan->lefttree && IsA(plan, HashJoin))
 		gpt_batch_outer_keys((HashJoin *) plan, walk, of_child);
 	if (child == &plan->righttree && IsA(plan, HashJoin))

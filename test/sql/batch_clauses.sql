@@ -150,9 +150,41 @@ SELECT c.*, q FROM unnest(ARRAY[
 	$$WITH changed AS (UPDATE part SET label = gpt_classify('labels', body) RETURNING id, gpt_score('clauses', label || body) AS s) SELECT * FROM changed LIMIT 1$$,
 	$$DELETE FROM kept WHERE gpt_score('clauses', body) < 1.4 RETURNING id, gpt_score('clauses', body)$$,
 	$$WITH merged AS MATERIALIZED (SELECT id, gpt_classify('labels', body) AS label FROM line WHERE id < 20) SELECT * FROM merged ORDER BY id$$]) q, compare(q) c;
-MERGE INTO part p USING (SELECT id, gpt_classify('labels', body) AS label FROM line WHERE id < 50) n ON p.id = n.id
-	WHEN MATCHED THEN UPDATE SET label = n.label WHEN NOT MATCHED THEN INSERT VALUES (n.id, 'new', gpt_classify('labels', 'new'));
-SELECT count(*), bool_and(label IS NOT DISTINCT FROM gpt_classify('labels', body)) AS right FROM part;
+-- actions of MERGE that read the source alone, as far as conditions tell from the source which action it will be
+CREATE FUNCTION merged(query text, OUT plan text, OUT rows text) LANGUAGE plpgsql AS $$
+BEGIN
+	plan := (SELECT string_agg(p, E'\n') FROM plan_of(query, 'ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF') p);
+	rows := (SELECT string_agg(p::text, ' ' ORDER BY id) FROM part p);
+	RAISE 'undone' USING errcode = 'P0099';
+EXCEPTION WHEN SQLSTATE 'P0099' THEN
+	NULL;
+END $$;
+CREATE FUNCTION compare_merge(query text, OUT nodes bigint, OUT same boolean, OUT calls text, OUT batches text) LANGUAGE plpgsql AS $$
+DECLARE
+	alone record;
+	batched record;
+BEGIN
+	SET LOCAL gpt.batching = off;
+	alone := merged(query);
+	SET LOCAL gpt.batching = on;
+	batched := merged(query);
+	nodes := (SELECT count(*) FROM regexp_matches(batched.plan, 'GptBatch', 'g'));
+	same := alone.rows = batched.rows;
+	calls := (regexp_match(alone.plan, '\n +Calls: (\d+)'))[1] || ' ' || (regexp_match(batched.plan, '\n +Calls: (\d+)'))[1];
+	batches := (regexp_match(alone.plan, '\n +Texts: \d+\n +Batches: (\d+)'))[1] || ' ' || (regexp_match(batched.plan, '\n +Texts: \d+\n +Batches: (\d+)'))[1];
+END $$;
+SELECT c.*, q FROM unnest(ARRAY[
+	$$MERGE INTO part p USING (SELECT id, gpt_classify('labels', body) AS label FROM line WHERE id < 50) n ON p.id = n.id
+		WHEN MATCHED THEN UPDATE SET label = n.label WHEN NOT MATCHED THEN INSERT VALUES (n.id, 'new', n.label)$$,
+	$$MERGE INTO part p USING line l ON l.id = p.id AND l.id < 30 WHEN MATCHED AND l.odd THEN DELETE
+		WHEN MATCHED AND gpt_classify('labels', l.body) = '1' THEN UPDATE SET label = gpt_classify('labels', l.body || '!')
+		WHEN MATCHED THEN UPDATE SET label = gpt_classify('labels', l.body), body = p.body || gpt_classify('labels', l.body)
+		WHEN NOT MATCHED AND l.id > 120 THEN DO NOTHING
+		WHEN NOT MATCHED AND gpt_score('clauses', l.body) > 1.3 THEN INSERT VALUES (l.id, l.body, gpt_classify('labels', l.body))
+		WHEN NOT MATCHED THEN INSERT VALUES (l.id, 'low', gpt_classify('labels', l.body || '?'))$$,
+	$$MERGE INTO part p USING line l ON l.id = p.id WHEN MATCHED AND p.body LIKE '%7%' THEN UPDATE SET label = gpt_classify('labels', l.body)
+		WHEN MATCHED THEN UPDATE SET label = gpt_classify('labels', p.body)$$]) q, compare_merge(q) c;
+DROP FUNCTION merged, compare_merge;
 DROP TABLE kept, part;
 
 -- parallel plans: each process batches its rows
