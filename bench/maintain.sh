@@ -15,6 +15,7 @@ start_server maintain <<SETTINGS
 gpt.nice = 0
 restart_after_crash = on
 max_wal_size = '8GB'
+checkpoint_timeout = '30s'
 autovacuum_naptime = '5s'
 SETTINGS
 psql+=(-At)
@@ -56,7 +57,7 @@ for name in without with; do
 	"${psql[@]}" >/dev/null -c 'DELETE FROM message WHERE id > 1000000' -c 'VACUUM message'
 	[ "$name" = with ] || "${psql[@]}" >/dev/null -c "SELECT gpt_maintain('message', 'label', 'upper(body)', '{\"existing\": \"none\"}')" -c "UPDATE gpt_maintenance SET failed = true"
 done
-"${psql[@]}" >/dev/null -c "SELECT gpt_unmaintain('message', 'label')"
+"${psql[@]}" >/dev/null -c "SELECT gpt_unmaintain('message', 'label')" -c CHECKPOINT
 
 # ---- the same, disturbed ----
 cat >"$work/change.sql" <<SQL
@@ -101,6 +102,6 @@ wait || true
 pids=()
 insist "SELECT 'rows: ' || count(*) || ', wrong: ' || count(*) FILTER (WHERE label IS DISTINCT FROM gpt_classify('spam', body)) FROM message"
 insist "SELECT 'computed: ' || sum(n) || ', of them again after their commit: ' || sum(n - 1) FROM (SELECT count(*) AS n FROM computed GROUP BY id, version) c"
-insist "SELECT 'changes: ' || sum(version) || ', states of rows never computed because a newer one came: ' || sum(version) - (SELECT count(DISTINCT (id, version)) FROM computed) FROM message"
+insist "SELECT 'changes: ' || sum(version) - $rows || ', of which a newer one came too soon: ' || sum(version) - (SELECT count(DISTINCT (id, version)) FROM computed) FROM message"
 sort -n "$work/lag" | awk -F '|' '{ a[NR] = $1 } END { printf "lag of the oldest changed row, of %d looks: median %.2f s, 99 %% %.2f s, largest %.2f s\n", NR, a[int(NR / 2) + 1], a[int(NR * 0.99)], a[NR] }'
 insist "SELECT 'errors: ' || errors || ', state: ' || state FROM gpt_maintained"

@@ -36,7 +36,7 @@
 #define N_BEFORE_KEY 2
 #define MOST_BYTES (16 * 1024 * 1024) /* of the rows of a batch */
 #define LOCKED_MS 1000 /* until the next try on a row that is locked */
-#define LOCK_WAIT_MS 2000 /* for a lock on the table */
+#define LOCK_WAIT_MS 500 /* for a lock on the table */
 #define FIRST_RETRY_MS 1000
 #define RETRY_FACTOR 4
 #define LONGEST_RETRY_MS 300000
@@ -375,13 +375,18 @@ compute_and_write(GptBatch *batch, int from, int to)
 	return n_locked;
 }
 
-/* The settings of whoever called gpt_maintain, and calls of many rows together. */
+/*
+ * The settings of whoever called gpt_maintain, and calls of many rows together. The server compiles
+ * nothing for statements that run for a second: their cost is that of the models.
+ */
 static void
 apply_settings(const GptBatch *batch)
 {
 	gpt_job_settings_apply_local(batch->maintenance->settings);
 	(void) set_config_option("gpt.batching", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
 							 true, 0, false);
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+							 false);
 }
 
 void

@@ -12,18 +12,13 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/latch.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
-#include "core/compat.h"
 #include "core/stop.h"
 #include "core/transaction.h"
 #include "jobs/maintain_batch.h"
@@ -34,18 +29,20 @@
 #define MAX_SUSPECTS 3
 #define FIRST_RETRY_MS 1000
 #define LONGEST_RETRY_MS 300000
-#define BUSY_MS 500 /* after a lock that was not free */
+#define LOCK_WAIT_MS 500
+#define BUSY_MS 1000 /* until the next try after a lock that was not free */
 #define FIRST_ROWS 16
 #define SHORT_MS 300
 #define LONG_MS 1000
 #define MAX_DEPTH 32 /* of halves of a batch */
 
-/* What this process knows about a column: rows of a batch that take about a second. */
+/* What this process knows about a column: how many rows of a batch take about a second. */
 typedef struct Pace
 {
 	int64 number;
 	int32 generation;
 	int rows[3]; /* of each kind of batch */
+	TimestampTz not_before; /* of the next batch: a lock on the table was not free */
 } Pace;
 
 #define MOST_PACES 64
@@ -174,6 +171,7 @@ pace_of(const GptMaintenance *maintenance)
 	{
 		pace->number = maintenance->number;
 		pace->generation = maintenance->generation;
+		pace->not_before = 0;
 		for (int i = 0; i < lengthof(pace->rows); i++)
 			pace->rows[i] = FIRST_ROWS;
 	}
@@ -240,6 +238,7 @@ begin(void *argument)
 	GptMaintenance *maintenance;
 	MemoryContext old_context = MemoryContextSwitchTo(it->context);
 
+	gpt_stop_arm_lock_timeout(LOCK_WAIT_MS);
 	it->maintenance = NULL;
 	maintenance = gpt_maintenance_read(it->number);
 	if (maintenance == NULL || !gpt_maintenance_is_local(maintenance) || maintenance->failed)
@@ -268,6 +267,28 @@ is_new(int64 number)
 	return paces[number % MOST_PACES].number != number;
 }
 
+static bool
+is_too_early(int64 number)
+{
+	return !is_new(number) && paces[number % MOST_PACES].not_before > GetCurrentTimestamp();
+}
+
+/* Batches of a column whose row was read. False: another session was in the way. */
+static bool
+run_batches(const GptMaintenanceWork *work, GptMaintenance *maintenance)
+{
+	Pace *pace = pace_of(maintenance);
+	bool more = false;
+
+	if (work->fresh)
+		more = run_batch(maintenance, pace, GPT_BATCH_FRESH);
+	else if (work->due)
+		more = run_batch(maintenance, pace, GPT_BATCH_DUE);
+	if (!more && work->fills && pace->not_before == 0)
+		(void) run_batch(maintenance, pace, GPT_BATCH_FILL);
+	return pace->not_before == 0;
+}
+
 bool
 gpt_maintain_round(const GptMaintenanceWork *work)
 {
@@ -276,27 +297,21 @@ gpt_maintain_round(const GptMaintenanceWork *work)
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	Beginning beginning = {
 		.number = work->number, .context = context, .is_first = is_new(work->number)};
-	ErrorData *error =
-		attempt(beginning.is_first ? GPT_COMMIT_LOCAL : GPT_COMMIT_ASYNC, begin, &beginning);
-	bool more = false;
+	ErrorData *error = NULL;
 	bool did = false;
 
-	if (error != NULL && !is_busy(error))
-		ReThrowError(error);
-	if (error == NULL && beginning.maintenance != NULL)
+	if (!is_too_early(work->number))
 	{
-		GptMaintenance *maintenance = beginning.maintenance;
-		Pace *pace = pace_of(maintenance);
-
-		if (beginning.is_first)
-			started = work->number;
-		if (work->fresh)
-			more = run_batch(maintenance, pace, GPT_BATCH_FRESH);
-		else if (work->due)
-			more = run_batch(maintenance, pace, GPT_BATCH_DUE);
-		if (!more && work->fills)
-			(void) run_batch(maintenance, pace, GPT_BATCH_FILL);
-		did = true;
+		error =
+			attempt(beginning.is_first ? GPT_COMMIT_LOCAL : GPT_COMMIT_ASYNC, begin, &beginning);
+		if (error != NULL && !is_busy(error))
+			ReThrowError(error);
+		if (error == NULL && beginning.maintenance != NULL)
+		{
+			if (beginning.is_first)
+				started = work->number;
+			did = run_batches(work, beginning.maintenance);
+		}
 	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
@@ -304,15 +319,6 @@ gpt_maintain_round(const GptMaintenanceWork *work)
 }
 
 /* ---- A batch ------------------------------------------------------------ */
-
-static void
-wait_busy(void)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, BUSY_MS,
-					 gpt_wait_event("GptMaintainBusy"));
-	ResetLatch(MyLatch);
-	gpt_stop_check();
-}
 
 static void
 read_some(void *argument)
@@ -357,8 +363,9 @@ run_batch(GptMaintenance *maintenance, Pace *pace, GptBatchKind kind)
 		process(&progress);
 	if (progress.n_written > 0)
 		started = 0;
+	pace->not_before = 0;
 	if (progress.busy)
-		wait_busy();
+		pace->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUSY_MS);
 	n = kind == GPT_BATCH_FILL ? batch.n_read : batch.n;
 	set_pace(&pace->rows[kind], n, began, batch.options->batch_rows);
 	return error == NULL && n >= most;

@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xlog.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -390,7 +391,8 @@ gpt_maintain_wait(PG_FUNCTION_ARGS)
 	old_context = MemoryContextSwitchTo(context);
 	while (!(current = is_current(fcinfo)) && GetCurrentTimestamp() < end)
 	{
-		if (TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(), START_MS))
+		if (!RecoveryInProgress() &&
+			TimestampDifferenceExceeds(started_at, GetCurrentTimestamp(), START_MS))
 		{
 			(void) gpt_maintain_launch(gpt_maintenance_owners());
 			started_at = GetCurrentTimestamp();

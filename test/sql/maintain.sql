@@ -66,11 +66,11 @@ SELECT key, count(*) FROM marks GROUP BY key ORDER BY key;
 SAVEPOINT s;
 SELECT gpt_maintain_wait('note', 'label', '1 s');
 ROLLBACK TO s;
+DELETE FROM note WHERE id = 102;
 COMMIT;
 COPY note (id, body) FROM stdin;
 103	copied
 \.
-DELETE FROM note WHERE id = 102;
 SELECT gpt_maintain_wait('note', 'label', '60 s');
 SELECT id, body, label FROM note WHERE id NOT BETWEEN 4 AND 100 ORDER BY id;
 SELECT count(*) AS wrong FROM note WHERE label <> upper(body);
