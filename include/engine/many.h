@@ -235,7 +235,7 @@ void lm_many_forget(LmMany *many);
  * The beginning of a run's texts, for a caller that keeps keys and values elsewhere: of one text
  * alone what nobody wants logits of, of several what most of them share; not of prefixes
  * (LmArchitecture), and not of texts to embed or classify. _beginning: *ids, which live until the
- * next run, and their number, a multiple of LM_PAGE; *is_shared: of several texts. It is known
+ * next run, and their number, a multiple of LM_PAGE. It is known
  * between the step that encodes the last request and the one after it; else, and where there is
  * none, 0.
  *
@@ -246,7 +246,7 @@ void lm_many_forget(LmMany *many);
  * depend on the model, the ids, the type of the image and the kernels (lm_simd_name,
  * lm_linear_infer_name) alone.
  */
-int lm_many_beginning(const int32_t **ids, bool *is_shared, LmMany *many);
+int lm_many_beginning(const int32_t **ids, LmMany *many);
 int lm_many_known_pages(LmMany *many);
 size_t lm_many_page_size(const LmMany *many);
 void *lm_many_page(LmMany *many, int page);

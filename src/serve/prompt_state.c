@@ -28,7 +28,7 @@
 
 static void hash_keys(GptPromptState *state, const int32_t *ids, LmMany *many);
 static void hash_first(uint8 *key, pg_cryptohash_ctx *hash, const GptServed *served, LmMany *many);
-static int recurring(const GptPromptState *state, bool is_shared);
+static int recurring(const GptPromptState *state);
 static int find(GptPromptState *state, LmMany *many, int n_recurring);
 static GptPromptFile file_of(const GptPromptState *state, int n_pages);
 
@@ -47,20 +47,19 @@ void
 gpt_prompt_state_load(GptPromptState *state, LmMany *many)
 {
 	const int32_t *ids;
-	bool is_shared;
 	int n_recurring;
 	int n_found;
 
 	if (state->is_begun)
 		return;
-	state->n_pages = lm_many_beginning(&ids, &is_shared, many) / LM_PAGE;
+	state->n_pages = lm_many_beginning(&ids, many) / LM_PAGE;
 	if (state->n_pages == 0)
 		return;
 	state->is_begun = true;
 	if (state->n_pages < LEAST_PAGES)
 		return;
 	hash_keys(state, ids, many);
-	n_recurring = recurring(state, is_shared);
+	n_recurring = recurring(state);
 	n_found = find(state, many, n_recurring);
 	if (n_recurring - n_found >= Max(LEAST_PAGES, n_recurring / GAIN))
 		state->n_wanted = n_recurring;
@@ -131,11 +130,12 @@ hash_first(uint8 *key, pg_cryptohash_ctx *hash, const GptServed *served, LmMany 
 }
 
 /*
- * Pages of the longest beginning that was seen before; all of them where several texts share it.
- * This run counts as seen from now on.
+ * Pages of the longest beginning that was seen before. This run counts as seen from now on. A
+ * beginning that all texts of a run share need not come again: the choices of gpt_choose share the
+ * prompt of one row.
  */
 static int
-recurring(const GptPromptState *state, bool is_shared)
+recurring(const GptPromptState *state)
 {
 	int n = state->n_pages;
 	uint64 *hashes = palloc(n * sizeof(uint64));
@@ -144,7 +144,7 @@ recurring(const GptPromptState *state, bool is_shared)
 	for (int i = 0; i < n; i++)
 		memcpy(&hashes[i], state->keys + i * GPT_SHA256_SIZE, sizeof(uint64));
 	gpt_prompts_see(seen + LEAST_PAGES - 1, hashes + LEAST_PAGES - 1, n - LEAST_PAGES + 1);
-	while (!is_shared && n >= LEAST_PAGES && !seen[n - 1])
+	while (n >= LEAST_PAGES && !seen[n - 1])
 		n--;
 	pfree(hashes);
 	pfree(seen);

@@ -4,12 +4,12 @@
  * The beginning of a run's prompts between sessions (gpt.prompt_cache): what one session computed,
  * others find in a file.
  *
- * A beginning is written where it recurs: some session has seen it before, or most texts of the run
- * have it. Its key is a chain of hashes, one for each page of tokens, so the longest beginning that
- * a file has is found whatever follows it. The first link has all else that the content rests on:
- * the version and the base of an adapter, the type of the image, the kernels and the library; and
- * whom it is for, the database and the role. So a session finds nothing of a version that it may
- * not use: gpt_cache_acquire has checked that before.
+ * A beginning is written where it recurs: some run of some session has seen it before. Its key is a
+ * chain of hashes, one for each page of tokens, so the longest beginning that a file has is found
+ * whatever follows it. The first link has all else that the content rests on: the version and the
+ * base of an adapter, the type of the image, the kernels and the library; and whom it is for, the
+ * database and the role. So a session finds nothing of a version that it may not use:
+ * gpt_cache_acquire has checked that before.
  */
 #ifndef GPT_PROMPT_STATE_H
 #define GPT_PROMPT_STATE_H

@@ -43,7 +43,7 @@ ask(char *text, int question, bool heal)
 static int
 run(LmMany *many, LmRequest *requests, int n, Kept *given, Kept *taken)
 {
-	bool done = false, is_shared;
+	bool done = false;
 	int n_ids = 0, n_given = 0;
 	LmError error;
 
@@ -52,7 +52,7 @@ run(LmMany *many, LmRequest *requests, int n, Kept *given, Kept *taken)
 	while (!done)
 	{
 		const int32_t *ids;
-		int known, now = lm_many_beginning(&ids, &is_shared, many);
+		int known, now = lm_many_beginning(&ids, many);
 
 		n_ids = now > 0 ? now : n_ids;
 		known = lm_many_known_pages(many);
@@ -145,7 +145,7 @@ test_cut(LmEngine *engine, const TestModel *model, LmTokenizer *tokenizer)
 	LmSession *session = create_session(engine, model, tokenizer);
 	char text[CONTEXT], expected[CONTEXT];
 	LmRequest request = ask(text, 0, false);
-	bool done = false, is_shared;
+	bool done = false;
 	const int32_t *ids;
 	size_t expected_size;
 	LmError error;
@@ -156,10 +156,10 @@ test_cut(LmEngine *engine, const TestModel *model, LmTokenizer *tokenizer)
 	lm_session_free(session);
 	session = create_session(engine, model, tokenizer);
 	ok(lm_many_start(alone(session), &request, 1, &error) &&
-		   lm_many_beginning(&ids, &is_shared, alone(session)) == 0,
+		   lm_many_beginning(&ids, alone(session)) == 0,
 	   "there is no beginning before the text is encoded");
 	lm_many_step(alone(session), &done, &error);
-	is_int(lm_many_beginning(&ids, &is_shared, alone(session)), 128, "then there is");
+	is_int(lm_many_beginning(&ids, alone(session)), 128, "then there is");
 	ok(lm_many_add_pages(alone(session), 3), "pages are added");
 	for (int i = 0; i < 3; i++)
 		memset(lm_many_page(alone(session), i), 0x7f, lm_many_page_size(alone(session)));
@@ -168,8 +168,7 @@ test_cut(LmEngine *engine, const TestModel *model, LmTokenizer *tokenizer)
 	is_int(lm_many_known_pages(alone(session)), 1, "until they are cut");
 	lm_many_cut_pages(alone(session), 0);
 	lm_many_step(alone(session), &done, &error);
-	is_int(lm_many_beginning(&ids, &is_shared, alone(session)), 0,
-		   "there is none once the text has entered");
+	is_int(lm_many_beginning(&ids, alone(session)), 0, "there is none once the text has entered");
 	while (!done && lm_many_step(alone(session), &done, &error))
 		continue;
 	ok(request.output.size == expected_size &&

@@ -16,13 +16,12 @@ static int32_t *past_of(LmMany *many);
 static const LmModel *model_of(LmMany *many);
 
 int
-lm_many_beginning(const int32_t **ids, bool *is_shared, LmMany *many)
+lm_many_beginning(const int32_t **ids, LmMany *many)
 {
 	const LmItem *item;
 	int n;
 
 	*ids = many->prefix;
-	*is_shared = !many->is_alone;
 	if (many->n == 0 || many->n_encoded < many->n || many->n_entered > 0 || many->n_done == many->n)
 		return 0;
 	if (!many->is_alone)
