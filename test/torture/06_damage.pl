@@ -22,18 +22,35 @@ my $job = train($node, 'undisturbed', $STEPS);
 $node->safe_psql('postgres', "SELECT gpt_wait($job)");
 my $expected = digest($node, 'undisturbed');
 
+# A cancelled job, its model and its state. On a busy machine a job may end before it is cancelled.
+sub cancelled_job
+{
+	my ($n) = @_;
+	my ($number, $model, $state);
+
+	for my $try (1 .. 10)
+	{
+		$model = "run_${n}_$try";
+		$number = train($node, $model, $STEPS);
+		wait_until("job $number has a checkpoint", sub {
+			return $node->safe_psql('postgres', "SELECT state NOT IN ('queued', 'running') OR "
+				. "(SELECT step > 5 FROM gpt_stat_progress_train WHERE job = $number) FROM gpt_jobs WHERE job = $number") eq 't' });
+		$node->safe_psql('postgres', "SELECT gpt_cancel($number)");
+		$state = $node->safe_psql('postgres', "SELECT gpt_wait($number)");
+		last if $state eq 'cancelled';
+	}
+	return ($number, $model, $state);
+}
+
 # Cancelled jobs, each with its two files.
 my @jobs;
 for my $n (1 .. $N_JOBS)
 {
-	my $number = train($node, "run_$n", $STEPS);
-	wait_for_training($node, $number);
-	$node->poll_query_until('postgres', "SELECT step > 5 FROM gpt_stat_progress_train WHERE job = $number");
-	$node->safe_psql('postgres', "SELECT gpt_cancel($number)");
-	is($node->safe_psql('postgres', "SELECT gpt_wait($number)"), 'cancelled', "job $number is cancelled");
+	my ($number, $model, $state) = cancelled_job($n);
+	is($state, 'cancelled', "job $number is cancelled");
 	my $id = $node->safe_psql('postgres', "SELECT run_id FROM gpt_job WHERE job = $number");
 	my %files = map { ($_ => $node->data_dir . "/gpt/pgsql_tmp_$id.$_") } ('ckpt', 'tokens');
-	push @jobs, { job => $number, model => "run_$n", files => \%files, bytes => { map { ($_ => read_bytes($files{$_})) } keys %files } };
+	push @jobs, { job => $number, model => $model, files => \%files, bytes => { map { ($_ => read_bytes($files{$_})) } keys %files } };
 }
 
 # As bytes: slurp_file of the server's tests would translate.

@@ -34,12 +34,12 @@ sub statement
 
 sub statement_select { my ($options) = @_; return query($options, [], 2, undef) . ';' }
 
-# Parts that follow the order of processes come sorted.
+# Rows that come in the order of processes are sorted, and no limit chooses among them.
 sub statement_parallel
 {
 	my ($options) = @_;
 	my $scope = [];
-	my $from = from($options, $scope, 1);
+	my $from = from({ %$options, unlimited => 1 }, $scope, 1);
 	my $where = chance(0.6) ? ' WHERE ' . boolean($options, $scope, 2) : '';
 
 	return one_of(
@@ -233,7 +233,7 @@ sub from
 
 	if ($form < 0.15 && $depth > 0)
 	{
-		my $query = typed_query($options, 'text', 'integer', 'real') . (chance(0.4) ? limit() : '');
+		my $query = typed_query($options, 'text', 'integer', 'real') . (!$options->{unlimited} && chance(0.4) ? limit() : '');
 
 		push @$scope, [ $first, { t => 'text', i => 'integer', r => 'real' } ];
 		return "($query) $first";
