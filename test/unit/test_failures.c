@@ -239,7 +239,8 @@ way_serve(const LmHost *host, const Given *given, LmError *error)
 static bool
 way_many(const LmHost *host, const Given *given, LmError *error)
 {
-	static const LmBytes stop = {"\x01\x02", 2};
+	static const LmBytes stop = {"\x01\x02", 2}, banned[] = {{"ab", 2}, {"e", 1}};
+	static const LmBias bias = {100, 1};
 	LmEngine *engine = try_engine(host, 1, error);
 	LmTokenizer *tokenizer = engine ? healing_tokenizer(host, error) : NULL;
 	LmSession *session =
@@ -261,6 +262,15 @@ way_many(const LmHost *host, const Given *given, LmError *error)
 											.n_stops = 1,
 											.stops = &stop,
 											.heal = true};
+		if (i == 2)
+		{
+			requests[i].each = true;
+			requests[i].sampling.n_banned = 2;
+			requests[i].sampling.banned = banned;
+			requests[i].sampling.n_biases = 1;
+			requests[i].sampling.biases = &bias;
+			requests[i].sampling.frequency_penalty = 1;
+		}
 	}
 	good = many && lm_many_start(many, requests, 5, error);
 	while (good && !done)
