@@ -15,6 +15,18 @@
 
 #define GPT_CALL_CLEANED (1 << 8)
 
+/*
+ * Results that the caller does not need exactly: in the place of a number above or below these, any
+ * such number will do, so the text need not be read to its end.
+ */
+typedef struct GptNeed
+{
+	bool has_above;
+	bool has_below;
+	double above;
+	double below;
+} GptNeed;
+
 /* One call: its request, and a detail of its result. */
 typedef struct GptCall
 {
@@ -31,6 +43,7 @@ typedef struct GptCall
 	const struct GptChat *chat; /* chat: the conversation, which becomes the prompt */
 	const Jsonb *logit_bias; /* generate, chat: becomes biases; NULL: none */
 	const char *draft; /* generate: the model that proposes tokens; NULL: none */
+	GptNeed need; /* score */
 	const struct GptConstraint *constraint; /* generate, chat (serve/constrained.h); NULL: none */
 } GptCall;
 
@@ -58,6 +71,8 @@ typedef struct GptCallKind
 	/* names of the arguments, NULL after the last, of a function that has on_error; else NULL */
 	const char *const *arguments;
 	bool checks_text; /* read raises errors of the text, too */
+	/* Bounds the request, whose text is complete, by what is needed. NULL: all is. */
+	void (*bound)(GptCall *call);
 } GptCallKind;
 
 /* Makes the call of gpt_logprob for a text after an empty prompt. */
@@ -70,6 +85,7 @@ typedef struct GptAnswer
 	bool is_null;
 	int notices; /* of GptNotice: what the caller should know about the prompt */
 	int64 n_tokens; /* score: tokens that were scored */
+	bool bounded; /* the value is not exact (GptNeed) */
 	LmError *error;
 } GptAnswer;
 

@@ -187,3 +187,32 @@ wanted_by_limit(const LimitState *limit)
 	rows = limit->count + limit->offset - limit->position;
 	return Max(rows, 1);
 }
+
+typedef struct ParentSearch
+{
+	PlanState *child;
+	PlanState *parent;
+} ParentSearch;
+
+static bool
+find_parent(PlanState *node, void *context)
+{
+	ParentSearch *search = context;
+
+	if (node == NULL)
+		return false;
+	if (outerPlanState(node) != search->child)
+		return planstate_tree_walker(node, find_parent, context);
+	search->parent = node;
+	return true;
+}
+
+PlanState *
+gpt_batch_parent(const GptBatchWanted *wanted, PlanState *node)
+{
+	ParentSearch search = {node, NULL};
+
+	if (wanted->running != NULL && wanted->running->top != NULL)
+		(void) find_parent(wanted->running->top, &search);
+	return search.parent;
+}

@@ -214,6 +214,6 @@ void
 gpt_batch_memo_keep(GptBatchMemo *memo, GptBatchValue *value, const GptAnswer *answer)
 {
 	value->place = GPT_BATCH_NOT_ASKED;
-	if (answer->error == NULL)
+	if (answer->error == NULL && !answer->bounded)
 		set_value(value, memo, answer->value, answer->is_null);
 }

@@ -177,13 +177,15 @@ extern void gpt_batch_bound_init(void);
 extern List *gpt_batch_bound_write(const GptBatchBound *bound);
 extern GptBatchWanted *gpt_batch_wanted_begin(const List *bound, EState *estate);
 extern int64 gpt_batch_wanted(GptBatchWanted *wanted, bool is_first);
+/* The node directly above; NULL: it is not known. */
+extern PlanState *gpt_batch_parent(const GptBatchWanted *wanted, PlanState *node);
 
 /*
  * src/serve/batching_memo.c: answers by arguments, in the memory context that is current at
  * _begin; NULL for a function that is volatile. n_calls: of the node, which share the memory.
  * _batch begins a batch: a memo that is full is emptied, or ended where it did not help. _find
  * returns the place of the value for the arguments, all detoasted; whoever finds it not asked asks
- * and sets `place`. _keep: the answer, unless it is an error.
+ * and sets `place`. _keep: the answer, unless it is an error or bounded.
  */
 #define GPT_BATCH_KNOWN (-1)
 #define GPT_BATCH_NOT_ASKED (-2)
@@ -217,6 +219,7 @@ typedef struct GptBatchStep
 	/* keeps a model and common prefixes of its family until the end */
 	const GptServed *held;
 	GptBatchMemo *memo; /* or NULL */
+	struct GptBatchNeed *need; /* or NULL */
 } GptBatchStep;
 
 /* A row that was read. */
@@ -252,6 +255,7 @@ typedef struct GptBatch
 	GptCallTotals totals;
 	int64 n_batches;
 	int64 n_repeated; /* calls that were answered before */
+	int64 n_bounded; /* calls whose text was not read to its end */
 } GptBatch;
 
 /* src/serve/batching_shared.c: methods of the node in a parallel plan. */
@@ -260,6 +264,22 @@ extern void gpt_batch_shared_begin(CustomScanState *node, ParallelContext *conte
 extern void gpt_batch_shared_again(CustomScanState *node, ParallelContext *context, void *memory);
 extern void gpt_batch_shared_attach(CustomScanState *node, shm_toc *toc, void *memory);
 extern void gpt_batch_shared_end(CustomScanState *node);
+
+/*
+ * src/serve/batching_need.c: which results of a step need not be exact. _begin: after all steps are
+ * there; NULL: all need be. _rows: how many of n rows to read next. _update before the step is run
+ * for a batch, for which _now then says it; _lasts: and it says the same for every batch; _keep
+ * after all steps. _forget before a rescan.
+ */
+typedef struct GptBatchNeed GptBatchNeed;
+
+extern GptBatchNeed *gpt_batch_need_begin(GptBatch *batch, int number);
+extern int gpt_batch_need_rows(GptBatch *batch, int n);
+extern void gpt_batch_need_update(GptBatchNeed *need, GptBatch *batch);
+extern const GptNeed *gpt_batch_need_now(const GptBatchNeed *need);
+extern bool gpt_batch_need_lasts(const GptBatchNeed *need);
+extern void gpt_batch_need_keep(GptBatch *batch);
+extern void gpt_batch_need_forget(GptBatch *batch);
 
 /*
  * src/serve/batching_keep.c: rows that were returned. _find returns the next of them in the

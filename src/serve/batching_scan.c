@@ -80,6 +80,9 @@ begin(CustomScanState *node, EState *estate, int eflags)
 	for (int i = 0; i < batch->n_steps; i++)
 		gpt_batch_step_init(batch, &batch->steps[i], list_nth(plan->custom_exprs, i),
 							list_nth_int(kinds, i));
+	for (int i = 0; i < batch->n_steps; i++)
+		if (batch->steps[i].kind != NULL)
+			batch->steps[i].need = gpt_batch_need_begin(batch, i);
 	/*
 	 * The executor saves the projection where the list has the numbers of the scan tuple's columns.
 	 * It does not look whether they are results of calls or columns below, which have numbers too.
@@ -204,6 +207,7 @@ read_ahead(GptBatch *batch)
 	if (batch->exhausted)
 		return;
 	n = (int) Min((int64) gpt_batch_rows, gpt_batch_wanted(batch->wanted, batch->is_first));
+	n = gpt_batch_need_rows(batch, n);
 	batch->is_first = false;
 	batch->rows = MemoryContextAllocZero(batch->context, n * sizeof(GptBatchRow));
 	while (batch->n_rows < n && size < (Size) work_mem * KILOBYTE)
@@ -224,6 +228,7 @@ read_ahead(GptBatch *batch)
 		return;
 	for (int i = 0; i < batch->n_steps; i++)
 		gpt_batch_step_run(batch, i);
+	gpt_batch_need_keep(batch);
 	if (batch->n_calls > 0)
 		batch->n_batches++;
 }
@@ -284,6 +289,7 @@ rescan(CustomScanState *node)
 	forget_rows(batch);
 	if (batch->kept != NULL)
 		gpt_batch_keep_none(batch->kept);
+	gpt_batch_need_forget(batch);
 	batch->exhausted = false;
 	batch->is_first = true;
 	if (outerPlanState(node)->chgParam == NULL)
@@ -300,6 +306,8 @@ explain(CustomScanState *node, List *ancestors, ExplainState *state)
 	ExplainPropertyInteger("Batches", NULL, batch->n_batches, state);
 	if (batch->n_repeated > 0)
 		ExplainPropertyInteger("Repeated Calls", NULL, batch->n_repeated, state);
+	if (batch->n_bounded > 0)
+		ExplainPropertyInteger("Calls Ended Early", NULL, batch->n_bounded, state);
 	ExplainPropertyInteger("Tokens", NULL, batch->totals.tokens, state);
 	if (state->timing && batch->totals.seconds > 0)
 		ExplainPropertyFloat("Tokens per Second", NULL,

@@ -126,6 +126,8 @@ answer(GptBatch *batch, int number)
 	};
 
 	gpt_batch_memo_batch(&step->memo);
+	if (step->need != NULL)
+		gpt_batch_need_update(step->need, batch);
 	for (int i = 0; i < batch->n_rows; i++)
 	{
 		GptBatchRow *row = &batch->rows[i];
@@ -211,6 +213,8 @@ ask(Asked *asked, GptBatch *batch, GptBatchStep *step, GptBatchRow *row)
 		}
 		asked->models[asked->n] =
 			step->model != NULL ? step->model : TextDatumGetCString(step->fcinfo->args[0].value);
+		if (step->need != NULL)
+			asked->calls[asked->n].need = *gpt_batch_need_now(step->need);
 		asked->values[asked->n] = value;
 		if (value != NULL)
 			value->place = asked->n;
@@ -262,8 +266,12 @@ set_answers(GptBatch *batch, GptBatchStep *step, const Asked *asked)
 	gpt_call_answer_models(found, step->kind, asked->models, asked->calls, asked->n, step->fcinfo,
 						   &step->held, batch->scan.ss.ps.state->es_query_cxt, &batch->totals);
 	for (int i = 0; i < asked->n; i++)
+	{
+		batch->n_bounded += found[i].bounded;
+		found[i].bounded = found[i].bounded && !gpt_batch_need_lasts(step->need);
 		if (asked->values[i] != NULL)
 			gpt_batch_memo_keep(step->memo, asked->values[i], &found[i]);
+	}
 	for (int i = 0; i < asked->n_rows; i++)
 	{
 		GptBatchRow *row = asked->rows[i];

@@ -194,6 +194,8 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 		answers[i].error = prepare(&call, kind, model, prepared);
 		if (answers[i].error != NULL)
 			continue;
+		if (kind->bound != NULL)
+			kind->bound(&call);
 		requests[n_requests] = call.request;
 		requests[n_requests].sampling.heal = model->heals && !call.request.sampling.marked;
 		requests[n_requests].session = gpt_cache_session(model);
@@ -379,6 +381,7 @@ take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 	done.request = *request;
 	answer->notices = gpt_call_notices(request, served);
 	answer->n_tokens = request->score.n_tokens;
+	answer->bounded = request->bounded;
 	answer->value = kind->result(&done, served, &answer->is_null);
 	/* As exp() of the server, which raises an error as well. */
 	if (!answer->is_null && kind->result_type == FLOAT8OID &&

@@ -17,6 +17,8 @@
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
 
+#define SLACK 1e-9 /* relative, of a bound */
+
 typedef enum Metric
 {
 	METRIC_PERPLEXITY,
@@ -37,15 +39,26 @@ PG_FUNCTION_INFO_V1(gpt_logprob);
 static Metric read_metric(FunctionCallInfo fcinfo);
 static bool read_score(GptCall *call, FunctionCallInfo fcinfo);
 static bool read_logprob(GptCall *call, FunctionCallInfo fcinfo);
+static void bound_score(GptCall *call);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
 static double metric_value(Metric metric, const LmScore *score, size_t size);
 
-const GptCallKind gpt_score_call = {
-	"gpt_score", gpt_score, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL,
-	read_score,	 result_of};
-const GptCallKind gpt_logprob_call = {
-	"gpt_logprob", gpt_logprob, FLOAT8OID, LM_TASK_SCORE, GPT_SERVED_LANGUAGE_MODEL,
-	read_logprob,  result_of};
+const GptCallKind gpt_score_call = {.name = "gpt_score",
+									.function = gpt_score,
+									.result_type = FLOAT8OID,
+									.task = LM_TASK_SCORE,
+									.served = GPT_SERVED_LANGUAGE_MODEL,
+									.read = read_score,
+									.result = result_of,
+									.bound = bound_score};
+const GptCallKind gpt_logprob_call = {.name = "gpt_logprob",
+									  .function = gpt_logprob,
+									  .result_type = FLOAT8OID,
+									  .task = LM_TASK_SCORE,
+									  .served = GPT_SERVED_LANGUAGE_MODEL,
+									  .read = read_logprob,
+									  .result = result_of,
+									  .bound = bound_score};
 
 static LmBytes
 bytes_argument(FunctionCallInfo fcinfo, int number)
@@ -170,4 +183,43 @@ metric_value(Metric metric, const LmScore *score, size_t size)
 			return (double) score->n_tokens;
 	}
 	return 0;
+}
+
+/*
+ * What a metric says of a text only grows (perplexity, surprise) or only falls with each token that
+ * is read, so it can pass a bound on one side. The slack is far above the rounding of metric_value.
+ */
+static void
+bound_score(GptCall *call)
+{
+	const GptNeed *need = &call->need;
+	LmBound *bound = &call->request.bound;
+	double above = need->above + SLACK * (1 + fabs(need->above));
+	double below = need->below - SLACK * (1 + fabs(need->below));
+
+	switch ((Metric) call->detail)
+	{
+		case METRIC_PERPLEXITY:
+			if (need->has_above && above > 0)
+				*bound = (LmBound){LM_BOUND_MEAN, -log(above)};
+			break;
+		case METRIC_LOGPROB:
+			if (need->has_below)
+				*bound = (LmBound){LM_BOUND_SUM, below};
+			break;
+		case METRIC_MEAN_LOGPROB:
+			if (need->has_below)
+				*bound = (LmBound){LM_BOUND_MEAN, below};
+			break;
+		case METRIC_BITS_PER_BYTE:
+			if (need->has_above)
+				*bound = (LmBound){LM_BOUND_SUM, -above * M_LN2 * (double) call->request.text.size};
+			break;
+		case METRIC_MAX_SURPRISE:
+			if (need->has_above)
+				*bound = (LmBound){LM_BOUND_LEAST, -above};
+			break;
+		case METRIC_TOKENS:
+			break;
+	}
 }
