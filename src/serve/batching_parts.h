@@ -104,6 +104,7 @@ typedef struct GptBatchSubplan
 	bool is_read;
 	GptBatchBound bound;
 	bool is_parallel;
+	bool is_repeated; /* with parameters of a row */
 } GptBatchSubplan;
 
 /* The walk over a statement's plans. */
@@ -122,6 +123,9 @@ typedef struct GptBatchAbove
 	GptBatchBound bound;
 	bool is_volatile; /* functions above run between the rows of this place */
 	bool is_parallel; /* below Gather */
+	bool
+		is_repeated; /* run again and again, where equal calls may be saved without reading ahead */
+	bool is_marked; /* a merge join goes back to rows: no node here */
 } GptBatchAbove;
 
 /*

@@ -24,6 +24,7 @@ static void place_between(Plan *plan, Plan **child, GptBatchWalk *walk,
 						  const GptBatchAbove *of_child);
 static GptBatchBound bound_of_child(Plan *plan, bool is_inner, const GptBatchBound *bound);
 static bool reads_all_first(const Plan *plan);
+static bool sets_are_apart(List *list);
 static Plan *put_over(Plan *below, GptBatchWalk *walk, const GptBatchAbove *above);
 static bool computes_list(const Plan *plan);
 static List *take_filters(Plan *plan, const PlannedStmt *statement);
@@ -48,7 +49,8 @@ gpt_batch_place(PlannedStmt *statement)
 		Plan **place = (Plan **) &lfirst(list_nth_cell(statement->subplans, i));
 		GptBatchAbove above = {.bound = walk.subplans[i].bound,
 							   .is_volatile = true,
-							   .is_parallel = walk.subplans[i].is_parallel};
+							   .is_parallel = walk.subplans[i].is_parallel,
+							   .is_repeated = walk.subplans[i].is_repeated};
 
 		/* That of a CTE that changes rows runs to its end in any case. */
 		above.bound.one |= !walk.subplans[i].is_read;
@@ -82,7 +84,7 @@ place_in(Plan **place, GptBatchWalk *walk, const GptBatchAbove *above)
 	place_below(*place, walk, above);
 	if (IsA(*place, ModifyTable))
 		*place = gpt_batch_returning((ModifyTable *) *place, walk, above);
-	if (!above->bound.one && computes_list(*place))
+	if ((!above->bound.one || above->is_repeated) && !above->is_marked && computes_list(*place))
 		*place = put_over(*place, walk, above);
 }
 
@@ -114,6 +116,7 @@ read_subplan(Node *node, GptBatchWalk *walk)
 								   subplan->subLinkType != ARRAY_SUBLINK && !subplan->useHashTable};
 
 		note_reader(walk, subplan->plan_id, &bound, false);
+		walk->subplans[subplan->plan_id - 1].is_repeated |= subplan->parParam != NIL;
 	}
 	return expression_tree_walker(node, read_subplan, walk);
 }
@@ -184,6 +187,9 @@ place_in_children(Plan *plan, GptBatchWalk *walk, const GptBatchAbove *above)
 		GptBatchAbove of_child = *above;
 
 		of_child.bound = bound_of_child(plan, child == &plan->righttree, &above->bound);
+		of_child.is_repeated |= IsA(plan, NestLoop) && child == &plan->righttree;
+		of_child.is_marked = (IsA(plan, MergeJoin) && child == &plan->righttree) ||
+							 (IsA(plan, Result) && above->is_marked);
 		of_child.is_parallel |= IsA(plan, Gather) || IsA(plan, GatherMerge);
 		of_child.is_volatile =
 			!alone &&
@@ -307,6 +313,8 @@ computes_list(const Plan *plan)
 	{
 		case T_Result:
 			return plan->lefttree != NULL;
+		case T_ProjectSet:
+			return sets_are_apart(plan->targetlist);
 		case T_SeqScan:
 		case T_SampleScan:
 		case T_IndexScan:
@@ -337,6 +345,18 @@ computes_list(const Plan *plan)
 	}
 }
 
+/* Whether a call has no set among its arguments; sets stay below. */
+static bool
+sets_are_apart(List *list)
+{
+	ListCell *cell;
+
+	foreach (cell, list)
+		if (gpt_batch_has_call(lfirst(cell)) && expression_returns_set(lfirst(cell)))
+			return false;
+	return true;
+}
+
 /*
  * The node over a plan, which takes over its list, and its conditions from the first with a call
  * on; the plan itself where it stays as it is.
@@ -357,7 +377,8 @@ put_over(Plan *below, GptBatchWalk *walk, const GptBatchAbove *above)
 	 * of aggregates run below.
 	 */
 	if (of_list == GPT_VOLATILE_USER ||
-		(of_list != GPT_VOLATILE_NOT && (IsA(below, Agg) || IsA(below, WindowAgg))))
+		(of_list != GPT_VOLATILE_NOT &&
+		 (IsA(below, Agg) || IsA(below, WindowAgg) || IsA(below, ProjectSet))))
 		return below;
 	if (above->is_volatile || of_list != GPT_VOLATILE_NOT)
 	{

@@ -123,6 +123,8 @@ SELECT c.*, q FROM unnest(ARRAY[
 	$$SELECT c.name, (SELECT gpt_score('clauses', body) FROM line l WHERE l.class = c.class ORDER BY id LIMIT 1) FROM class c ORDER BY 1$$,
 	$$SELECT name FROM class WHERE class::text IN (SELECT gpt_classify('labels', body) FROM line) ORDER BY 1$$,
 	$$SELECT name, ARRAY(SELECT gpt_classify('labels', body) FROM line l WHERE l.class = c.class ORDER BY id) FROM class c ORDER BY 1$$,
+	$$SELECT id FROM line l WHERE id < 40 AND EXISTS (SELECT FROM class c WHERE c.class > l.class AND gpt_score('clauses', c.name) > 1 OFFSET 0)$$,
+	$$SELECT gpt_score('clauses', body), generate_series(1, 2), id FROM line WHERE id < 70$$,
 	$$SELECT EXISTS (SELECT FROM line WHERE gpt_classify('labels', body) = '1')$$,
 	$$SELECT gpt_score('clauses', body) FROM line WHERE id < 100 UNION ALL (SELECT gpt_score('clauses', name) FROM class ORDER BY 1)$$,
 	$$SELECT gpt_classify('labels', body) FROM line EXCEPT SELECT '1'$$,
