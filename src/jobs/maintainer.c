@@ -46,6 +46,8 @@
 #define LOCK_TRIES 8
 #define LOCK_MS 50
 #define LOOK_MS 50 /* between two looks for work */
+#define SLOW_LOOK_MS 200 /* after a second without any */
+#define SHORT_IDLE_MS 1000
 #define LINGER_MS 5000 /* without work, before the end */
 
 StaticAssertDecl(LOCK_TRIES *LOCK_MS > 2 * GPT_MAINTAINER_TRIES_MS,
@@ -220,7 +222,8 @@ work_until_idle(MemoryContext context)
 		if (wait_ms < 0 && TimestampDifferenceExceeds(idle_since, now, LINGER_MS))
 			return;
 		pgstat_report_activity(STATE_IDLE, NULL);
-		wait_for(LOOK_MS);
+		wait_for(TimestampDifferenceExceeds(idle_since, now, SHORT_IDLE_MS) ? SLOW_LOOK_MS
+																			: LOOK_MS);
 	}
 }
 

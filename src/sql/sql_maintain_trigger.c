@@ -53,7 +53,8 @@ typedef struct Maintained
 typedef struct Entry
 {
 	Oid relation;
-	bool valid;
+	bool valid; /* nothing has changed since it was begun */
+	bool complete; /* no error ended the reading */
 	MemoryContext context;
 	List *maintained; /* of Maintained */
 } Entry;
@@ -324,19 +325,22 @@ find_entry(Relation relation)
 	entry = hash_search(entries, &oid, HASH_ENTER, &found);
 	if (!found)
 	{
-		entry->valid = false;
+		entry->valid = entry->complete = false;
 		entry->context = NULL;
 	}
-	if (entry->valid)
+	if (entry->valid && entry->complete)
 		return entry;
 	if (entry->context != NULL)
 		MemoryContextDelete(entry->context);
+	entry->context = NULL;
+	entry->complete = false;
 	entry->maintained = NIL;
 	entry->context =
 		AllocSetContextCreate(TopMemoryContext, "gpt maintained table", ALLOCSET_SMALL_SIZES);
 	old_context = MemoryContextSwitchTo(entry->context);
 	entry->valid = true; /* an invalidation from now on counts */
 	fill_entry(entry, relation);
+	entry->complete = true;
 	MemoryContextSwitchTo(old_context);
 	return entry;
 }

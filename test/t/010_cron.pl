@@ -51,4 +51,12 @@ $node->safe_psql('postgres', q{SELECT cron.unschedule(jobid) FROM cron.job});
 $node->safe_psql('postgres', q{SELECT gpt_cancel(job) FROM gpt_jobs WHERE state IN ('queued', 'running')});
 $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM gpt_jobs WHERE state IN ('queued', 'running')});
 
+# Without preload of gpt, a maintained column with rows that wait since a restart.
+$node->safe_psql('postgres', q{CREATE TABLE note (id integer PRIMARY KEY, body text, label text);
+	SELECT gpt_maintain('note', 'label', 'upper(body)'); UPDATE gpt_maintenance SET failed = true; INSERT INTO note VALUES (1, 'it waits');
+	SELECT cron.schedule('maintain', '@reboot', 'SELECT gpt_maintain_run()')});
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron'");
+$node->restart;
+ok($node->poll_query_until('postgres', q{SELECT label = 'IT WAITS' FROM note}), 'gpt_maintain_run in pg_cron starts the worker of a column, without preload');
+
 done_testing();
