@@ -58,13 +58,15 @@ typedef struct LmModel LmModel;
 LmModel *lm_model_open(const LmHost *host, const void *image, size_t size, LmError *error);
 /*
  * The block of an adapter, which lies beside the image of its base (lm_config_base of its
- * configuration, with or without a classifier's head: the adapter's head replaces it). It is small
- * and aligned to 64; _build fills it from a parameter block of the adapter. LM_ERR_ARGUMENT for a
- * configuration without an adapter, LM_ERR_LIMIT on overflow, LM_ERR_MEMORY, LM_ERR_STOPPED.
+ * configuration, with or without a classifier's head: the adapter's head replaces it), whose type
+ * it depends on. It is small and aligned to 64; _build fills it from a parameter block of the
+ * adapter. LM_ERR_ARGUMENT for a configuration without an adapter, LM_ERR_LIMIT on overflow,
+ * LM_ERR_MEMORY, LM_ERR_STOPPED.
  */
-bool lm_adapter_size(size_t *size, const LmConfig *config, LmError *error);
+bool lm_adapter_size(size_t *size, const LmConfig *config, const LmWeightType *type,
+					 LmError *error);
 bool lm_adapter_build(void *adapter, const float *block, const LmParamTable *table,
-					  const LmHost *host, LmError *error);
+					  const LmWeightType *type, const LmHost *host, LmError *error);
 
 /*
  * A model over an image and an adapter, which must outlive it; several adapters may share an image.

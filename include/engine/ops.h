@@ -243,16 +243,18 @@ void lm_lora_merge(LmEngine *engine, float *w, const LmLora *lora);
 
 /*
  * The same in inference, where rows have adapters of their own: A and B' are packed in blocks of
- * LM_LORA_BLOCK columns, [block][rank][LM_LORA_BLOCK], zero beyond n columns.
+ * LM_LORA_BLOCK columns, [block][rank][LM_LORA_BLOCK], zero beyond n columns; as float32, or
+ * rounded to bfloat16. Products and sums are float32.
  */
 #define LM_LORA_BLOCK 16
-/* Floats of a packed matrix [rank, n]; a multiple of LM_LORA_BLOCK. */
-size_t lm_lora_packed(int rank, int n);
+/* Bytes of a packed matrix [rank, n]. */
+size_t lm_lora_packed(int rank, int n, bool is_bfloat16);
 /* Packs A [rank, n], or scale B' of B [n, rank]. */
-void lm_lora_pack_a(float *packed, const float *a, int rank, int n);
-void lm_lora_pack_b(float *packed, const float *b, int rank, int n, float scale);
+void lm_lora_pack_a(void *packed, const float *a, int rank, int n, bool is_bfloat16);
+void lm_lora_pack_b(void *packed, const float *b, int rank, int n, float scale, bool is_bfloat16);
 /* w [n_in], a row of the layer's matrix, += that row of scale B A, of packed matrices. */
-void lm_lora_add_weights(float *w, const float *a, const float *b, int rank, int row, int n_in);
+void lm_lora_add_weights(float *w, const void *a, const void *b, int rank, int row, int n_in,
+						 bool is_bfloat16);
 
 /* Some rows of y [.., n_out] and x [.., n_in], and their adapter. */
 typedef struct LmLoraRows
@@ -264,8 +266,9 @@ typedef struct LmLoraRows
 	int n_in;
 	int n_out;
 	int rank;
-	const float *a; /* packed */
-	const float *b; /* scale B', packed */
+	bool is_bfloat16;
+	const void *a; /* packed */
+	const void *b; /* scale B', packed */
 } LmLoraRows;
 
 /*

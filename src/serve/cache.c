@@ -146,10 +146,11 @@ has_room(const GptVersion *version)
 		return false;
 	base = *gpt_catalog_base(version);
 	base.image_type = version->image_type;
-	if (gpt_cached_find(&base) == NULL || !lm_adapter_size(&size, &version->config, &error))
+	if (gpt_cached_find(&base) == NULL ||
+		!lm_adapter_size(&size, &version->config, lm_weight_type(version->image_type), &error))
 		return false;
-	/* The parameters in the object's order, and as they are used. */
-	return needed + 2 * size <= (uint64) gpt_settings_max_memory() / 2;
+	/* The parameters in the object's order, at most twice as large, and as they are used. */
+	return needed + 3 * size <= (uint64) gpt_settings_max_memory() / 2;
 }
 
 const void *
@@ -344,7 +345,7 @@ load_adapter(GptCachedModel *entry, const GptVersion *version)
 	if (base == NULL)
 		base = gpt_cached_load(&full);
 	gpt_cached_use(base);
-	if (!lm_adapter_size(&size, &version->config, &error))
+	if (!lm_adapter_size(&size, &version->config, lm_weight_type(version->image_type), &error))
 		gpt_bridge_raise(&error);
 	entry->image_size = size;
 	entry->matrices = build_adapter(size, version, base, entry->context);
@@ -422,7 +423,8 @@ build_adapter(size_t size, const GptVersion *version, const GptCachedModel *base
 	block = allocate(scratch, table->total * sizeof(float), version);
 	adapter = allocate(context, size, version);
 	gpt_weights_read(block, table, version);
-	while (!lm_adapter_build(adapter, block, table, host, &error))
+	while (
+		!lm_adapter_build(adapter, block, table, lm_weight_type(version->image_type), host, &error))
 		gpt_bridge_retry(&error);
 	MemoryContextDelete(scratch);
 	return adapter;

@@ -104,10 +104,11 @@ build_adapter(GptCachedModel *entry, const GptUnpublished *model)
 	if (base == NULL)
 		base = gpt_cached_load(&full);
 	gpt_cached_use(base);
-	if (!lm_adapter_size(&size, &entry->config, &error))
+	if (!lm_adapter_size(&size, &entry->config, lm_weight_type(entry->image_type), &error))
 		gpt_bridge_raise(&error);
 	entry->matrices = allocate(entry, size, model->held);
-	while (!lm_adapter_build(entry->matrices, model->block, model->table, host, &error))
+	while (!lm_adapter_build(entry->matrices, model->block, model->table,
+							 lm_weight_type(entry->image_type), host, &error))
 		gpt_bridge_retry(&error);
 	entry->model = lm_model_open_adapter(host, base->image.bytes, base->image.size, entry->matrices,
 										 size, &entry->config, &error);

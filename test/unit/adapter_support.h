@@ -40,10 +40,11 @@ adapter_beside(const TestModel *base, const LmConfig *config, uint64_t seed)
 	lm_params_init(engine, beside.block, beside.table, seed);
 	lm_engine_stop(engine);
 	shake(beside.block, beside.table, seed);
-	lm_adapter_size(&beside.size, config, &error);
+	lm_adapter_size(&beside.size, config, base->type, &error);
 	beside.memory = aligned_alloc(64, beside.size);
 	memset(beside.memory, 0xA5, beside.size);
-	if (!lm_adapter_build(beside.memory, beside.block, beside.table, &base->host, &error) ||
+	if (!lm_adapter_build(beside.memory, beside.block, beside.table, base->type, &base->host,
+						  &error) ||
 		!(beside.model = lm_model_open_adapter(&base->host, base->image, base->size, beside.memory,
 											   beside.size, config, &error)))
 	{

@@ -17,15 +17,15 @@
 
 /* ---- The kernel ----------------------------------------------------------- */
 
-static float *
-packed_of(const float *w, int rank, int n, bool is_a)
+static void *
+packed_of(const float *w, int rank, int n, bool is_a, bool is_bfloat16)
 {
-	float *packed = aligned_alloc(64, (lm_lora_packed(rank, n) * sizeof(float) + 63) / 64 * 64);
+	void *packed = aligned_alloc(64, (lm_lora_packed(rank, n, is_bfloat16) + 63) / 64 * 64);
 
 	if (is_a)
-		lm_lora_pack_a(packed, w, rank, n);
+		lm_lora_pack_a(packed, w, rank, n, is_bfloat16);
 	else
-		lm_lora_pack_b(packed, w, rank, n, 1.5f);
+		lm_lora_pack_b(packed, w, rank, n, 1.5f, is_bfloat16);
 	return packed;
 }
 
@@ -48,7 +48,7 @@ add_naive(float *wanted, const LmLoraRows *rows, const float *a, const float *b)
 
 /* All rows but row 1, against a naive twin, and each against itself alone. */
 static void
-test_kernel(int n_in, int n_out, int rank)
+test_kernel(int n_in, int n_out, int rank, bool is_bfloat16)
 {
 	enum
 	{
@@ -61,13 +61,15 @@ test_kernel(int n_in, int n_out, int rank)
 		  *b = random_floats((size_t) (n_out * rank), 0.3f, 4);
 	size_t size = (size_t) N * (size_t) n_out * sizeof(float);
 	float *wanted = malloc(size), *together = malloc(size), *alone = malloc(size);
-	float *packed_a = packed_of(a, rank, n_in, true), *packed_b = packed_of(b, rank, n_out, false);
+	void *packed_a = packed_of(a, rank, n_in, true, is_bfloat16),
+		 *packed_b = packed_of(b, rank, n_out, false, is_bfloat16);
 	LmLoraRows rows = {.x = x,
 					   .rows = order,
 					   .n_rows = N - 1,
 					   .n_in = n_in,
 					   .n_out = n_out,
 					   .rank = rank,
+					   .is_bfloat16 = is_bfloat16,
 					   .a = packed_a,
 					   .b = packed_b};
 	const LmSimd *simds[3];
@@ -96,9 +98,9 @@ test_kernel(int n_in, int n_out, int rank)
 		}
 		same = same && memcmp(together, alone, size) == 0;
 	}
-	ok(difference < 1e-4 * n_in && same,
-	   "rows of %d to %d of rank %d are the naive ones (%.2g), the same alone and together", n_in,
-	   n_out, rank, difference);
+	ok(difference < (is_bfloat16 ? 5e-3 : 2e-5) * n_in && same,
+	   "rows of %d to %d of rank %d%s are the naive ones (%.2g), the same alone and together", n_in,
+	   n_out, rank, is_bfloat16 ? ", bfloat16," : "", difference);
 	free(x);
 	free(y);
 	free(a);
@@ -137,7 +139,7 @@ config_of(const Family *family, int number, bool judges)
 }
 
 static Family *
-create_family(LmEngine *engine, const LmHost *host, int n, bool judges)
+create_family(LmEngine *engine, const LmHost *host, int n, bool judges, const LmWeightType *type)
 {
 	Family *family = calloc(1, sizeof *family);
 	LmError error;
@@ -146,7 +148,7 @@ create_family(LmEngine *engine, const LmHost *host, int n, bool judges)
 	family->config = bytes_config(CONTEXT);
 	family->config.channels = 40;
 	family->config.heads = 4;
-	family->base = test_model(host, &family->config, 11, 0.1f);
+	family->base = test_model_of_type(host, &family->config, 11, 0.1f, type);
 	family->tokenizer = bytes_tokenizer(host);
 	for (int i = 0; i <= family->n; i++)
 	{
@@ -279,9 +281,9 @@ ask(LmRequest *requests, char texts[REQUESTS][256], const Family *family)
 }
 
 static void
-test_texts(LmEngine *engine, const LmHost *host, int n_threads)
+test_texts(LmEngine *engine, const LmHost *host, int n_threads, const char *type)
 {
-	Family *family = create_family(engine, host, ADAPTERS, false);
+	Family *family = create_family(engine, host, ADAPTERS, false, lm_weight_type_find(type));
 	static LmRequest requests[REQUESTS];
 	static char texts[REQUESTS][256];
 	int count = 0, rows[] = {64, 5};
@@ -297,7 +299,7 @@ test_texts(LmEngine *engine, const LmHost *host, int n_threads)
 		count += differences(requests, REQUESTS);
 		lm_many_free(many);
 	}
-	printf("# %d threads\n", n_threads);
+	printf("# %d threads, %s\n", n_threads, type);
 	is_int(count, 0,
 		   "scores and texts of 64 adapters and their base together are those of each alone, bit "
 		   "for bit");
@@ -307,7 +309,7 @@ test_texts(LmEngine *engine, const LmHost *host, int n_threads)
 static void
 test_vectors(LmEngine *engine, const LmHost *host)
 {
-	Family *family = create_family(engine, host, JUDGES, true);
+	Family *family = create_family(engine, host, JUDGES, true, lm_weight_type(0));
 	LmMany *many;
 	static LmRequest requests[4 * JUDGES];
 	static char texts[4 * JUDGES][256];
@@ -335,7 +337,7 @@ test_vectors(LmEngine *engine, const LmHost *host)
 static void
 test_beginnings(LmEngine *engine, const LmHost *host)
 {
-	Family *family = create_family(engine, host, 4, false);
+	Family *family = create_family(engine, host, 4, false, lm_weight_type(0));
 	static LmRequest requests[12];
 	static char texts[12][256];
 	LmManyCounts sum = {0};
@@ -421,13 +423,16 @@ main(void)
 	LmHost host = tap_host(&state);
 	LmEngine *one = start_engine(&host, 1), *three = start_engine(&host, 3);
 
-	test_kernel(16, 16, 4);
-	test_kernel(40, 120, 8);
-	test_kernel(7, 5, 1);
-	test_kernel(100, 203, 13);
-	test_kernel(33, 64, 37);
-	test_texts(one, &host, 1);
-	test_texts(three, &host, 3);
+	for (int is_bfloat16 = 0; is_bfloat16 < 2; is_bfloat16++)
+	{
+		test_kernel(16, 16, 4, is_bfloat16);
+		test_kernel(40, 120, 8, is_bfloat16);
+		test_kernel(7, 5, 1, is_bfloat16);
+		test_kernel(100, 203, 13, is_bfloat16);
+		test_kernel(33, 64, 37, is_bfloat16);
+	}
+	test_texts(one, &host, 1, "float32");
+	test_texts(three, &host, 3, "bfloat16");
 	test_vectors(three, &host);
 	test_beginnings(one, &host);
 	test_errors(one, &host);

@@ -105,9 +105,9 @@ way_adapter(const LmHost *host, const Given *given, LmError *error)
 	if (!table)
 		return false;
 	block = calloc(table->total, sizeof(float));
-	if (lm_adapter_size(&size, &adapter.config, error))
+	if (lm_adapter_size(&size, &adapter.config, lm_weight_type(0), error))
 		memory = aligned_alloc(64, size);
-	if (memory && lm_adapter_build(memory, block, table, host, error))
+	if (memory && lm_adapter_build(memory, block, table, lm_weight_type(0), host, error))
 		model = lm_model_open_adapter(host, given->model.image, given->model.size, memory, size,
 									  &adapter.config, error);
 	lm_model_close(model);

@@ -408,7 +408,8 @@ test_inference(LmEngine *engine, const LmHost *host)
 	   "the trainer computes the same logits (%.2g)", largest_difference(with, trained, count));
 	ok(!lm_image_size(&count, &config, lm_weight_type(0), &error) && error.code == LM_ERR_ARGUMENT,
 	   "an adapter has no image of its own");
-	ok(!lm_adapter_size(&count, &base_config, &error) && error.code == LM_ERR_ARGUMENT,
+	ok(!lm_adapter_size(&count, &base_config, lm_weight_type(0), &error) &&
+		   error.code == LM_ERR_ARGUMENT,
 	   "a base is no adapter");
 	config.heads = 2;
 	ok(!lm_model_open_adapter(host, base.image, base.size, beside.memory, beside.size, &config,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/search.h"
+#include "kernels/weight_types.h"
 #include "serve/image.h"
 
 static void lay_out(LmModel *model, LmArena *arena, const LmConfig *config);
@@ -19,11 +20,17 @@ static void put(const float *place, const float *block, const LmParamTable *tabl
 				LmParamKind kind);
 
 bool
-lm_adapter_size(size_t *size, const LmConfig *config, LmError *error)
+lm_adapter_is_short(const LmWeightType *type)
+{
+	return type->number != LM_WEIGHTS_FLOAT32;
+}
+
+bool
+lm_adapter_size(size_t *size, const LmConfig *config, const LmWeightType *type, LmError *error)
 {
 	LmConfig checked = *config;
 	LmArena arena = {0};
-	LmModel model = {0};
+	LmModel model = {.type = type};
 	size_t total;
 
 	if (!lm_config_check(&checked, error))
@@ -48,18 +55,19 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 	const int n_in[LM_TARGETS] = {C, lm_config_query_channels(config), C, config->mlp_channels};
 	const int n_out[LM_TARGETS] = {lm_config_qkv_channels(config), C, lm_config_up_channels(config),
 								   C};
+	bool is_short = lm_adapter_is_short(model->type);
 	size_t V = (size_t) config->vocabulary, n = (size_t) config->labels,
 		   bag = (size_t) lm_bag_channels(config->labels);
 
 	for (int layer = 0; layer < lm_config_blocks(config); layer++)
 		for (int target = 0; target < LM_TARGETS; target++)
 		{
-			const float *a, *b;
+			const void *a, *b;
 
 			if ((config->lora_targets >> target & 1) == 0)
 				continue;
-			a = lm_arena_floats(arena, 1, lm_lora_packed(config->lora_rank, n_in[target]));
-			b = lm_arena_floats(arena, 1, lm_lora_packed(config->lora_rank, n_out[target]));
+			a = lm_arena_take(arena, 1, lm_lora_packed(config->lora_rank, n_in[target], is_short));
+			b = lm_arena_take(arena, 1, lm_lora_packed(config->lora_rank, n_out[target], is_short));
 			if (!model->adapters)
 				continue;
 			model->adapters[layer].a[target] = a;
@@ -81,15 +89,15 @@ lay_out(LmModel *model, LmArena *arena, const LmConfig *config)
 }
 
 bool
-lm_adapter_build(void *adapter, const float *block, const LmParamTable *table, const LmHost *host,
-				 LmError *error)
+lm_adapter_build(void *adapter, const float *block, const LmParamTable *table,
+				 const LmWeightType *type, const LmHost *host, LmError *error)
 {
 	LmArena arena = {.base = adapter};
-	LmModel model = {.config = table->config};
+	LmModel model = {.config = table->config, .type = type};
 	bool stopped = false;
 	size_t size;
 
-	if (!lm_adapter_size(&size, &table->config, error))
+	if (!lm_adapter_size(&size, &table->config, type, error))
 		return false;
 	model.adapters =
 		lm_allocate(host, (size_t) lm_config_blocks(&table->config) * sizeof(LmAdapterBlock));
@@ -116,6 +124,7 @@ static void
 put_block(LmModel *model, int layer, const float *block, const LmParamTable *table)
 {
 	const LmAdapterBlock *adapter = &model->adapters[layer];
+	bool is_short = lm_adapter_is_short(model->type);
 
 	for (int target = 0; target < LM_TARGETS; target++)
 	{
@@ -124,9 +133,10 @@ put_block(LmModel *model, int layer, const float *block, const LmParamTable *tab
 
 		if (!adapter->a[target])
 			continue;
-		lm_lora_pack_a((float *) adapter->a[target], block + a->offset, a->rows, a->columns);
-		lm_lora_pack_b((float *) adapter->b[target], block + b->offset, b->columns, b->rows,
-					   lm_config_lora_scale(&table->config));
+		lm_lora_pack_a((void *) adapter->a[target], block + a->offset, a->rows, a->columns,
+					   is_short);
+		lm_lora_pack_b((void *) adapter->b[target], block + b->offset, b->columns, b->rows,
+					   lm_config_lora_scale(&table->config), is_short);
 	}
 }
 
@@ -148,11 +158,14 @@ lm_model_open_adapter(const LmHost *host, const void *image, size_t size, const 
 	LmModel *base, *model;
 	size_t wanted;
 
-	if (!lm_adapter_size(&wanted, config, error) || !lm_config_check(&checked, error))
-		return NULL;
 	base = lm_model_open(host, image, size, error);
 	if (!base)
 		return NULL;
+	if (!lm_adapter_size(&wanted, config, base->type, error) || !lm_config_check(&checked, error))
+	{
+		lm_model_close(base);
+		return NULL;
+	}
 	if (adapter_size < wanted || !lm_config_same_base(&base->config, &checked))
 	{
 		lm_fail(error, LM_ERR_FORMAT, -1, "the adapter does not fit its base");

@@ -45,12 +45,14 @@ typedef struct LmImageBlock
 	LmImageCross cross;
 } LmImageBlock;
 
-/* A and scale B' for each target, packed (lm_lora_infer); NULL where the adapter has no such
- * target. */
+/*
+ * A and scale B' for each target, packed (lm_lora_infer), as bfloat16 beside an image of another
+ * type than float32; NULL where the adapter has no such target.
+ */
 typedef struct LmAdapterBlock
 {
-	const float *a[LM_TARGETS];
-	const float *b[LM_TARGETS];
+	const void *a[LM_TARGETS];
+	const void *b[LM_TARGETS];
 } LmAdapterBlock;
 
 /* A model: the pointers are into its image and its adapter. */
@@ -88,6 +90,9 @@ LmModel *lm_model_lay_out(const LmHost *host, const void *image, const LmConfig 
 
 /* Slices for a classifier's linear part, in an image or in an adapter's block. */
 LmFeatureTable lm_image_features(LmArena *arena, const LmConfig *config);
+
+/* adapter.c: whether the adapters beside an image of a type have matrices of bfloat16. */
+bool lm_adapter_is_short(const LmWeightType *type);
 
 /* Writes the header of an image of size bytes. */
 void lm_image_put_header(void *image, const LmConfig *config, const LmWeightType *type,

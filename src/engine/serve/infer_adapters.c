@@ -79,15 +79,17 @@ lm_pass_add_adapters(LmInferPass *pass, float *y, const float *x, const LmLinear
 		const LmAdapterBlock *adapter = &group->model->adapters[pass->layer];
 
 		if (adapter->a[target])
-			pass->adapters[n++] = (LmLoraRows){.y = y,
-											   .x = x,
-											   .rows = pass->order + group->first,
-											   .n_rows = group->n,
-											   .n_in = linear->n_in,
-											   .n_out = linear->n_out,
-											   .rank = group->model->config.lora_rank,
-											   .a = adapter->a[target],
-											   .b = adapter->b[target]};
+			pass->adapters[n++] =
+				(LmLoraRows){.y = y,
+							 .x = x,
+							 .rows = pass->order + group->first,
+							 .n_rows = group->n,
+							 .n_in = linear->n_in,
+							 .n_out = linear->n_out,
+							 .rank = group->model->config.lora_rank,
+							 .is_bfloat16 = lm_adapter_is_short(group->model->type),
+							 .a = adapter->a[target],
+							 .b = adapter->b[target]};
 	}
 	lm_lora_infer(pass->engine, pass->adapters, n);
 }

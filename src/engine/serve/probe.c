@@ -20,8 +20,8 @@ typedef struct Source
 {
 	const float *values; /* NULL: linear has them */
 	const LmLinear *linear;
-	const float *a; /* of an adapter, packed; NULL: none */
-	const float *b;
+	const void *a; /* of an adapter, packed; NULL: none */
+	const void *b;
 } Source;
 
 /* A matrix that becomes float32. */
@@ -233,7 +233,8 @@ expand_piece(void *work, int piece, int thread)
 		lm_linear_weights(to, of->source.linear, row);
 		if (of->source.a)
 			lm_lora_add_weights(to, of->source.a, of->source.b, of->probe->model->config.lora_rank,
-								row, of->param->columns);
+								row, of->param->columns,
+								lm_adapter_is_short(of->probe->model->type));
 	}
 }
 
