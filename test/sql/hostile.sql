@@ -33,7 +33,7 @@ SELECT outcome, count(*) > 5 AS many FROM (
 SELECT outcome, count(*) > 5 AS many FROM (
 	SELECT public.install_with(format('CREATE FUNCTION s.%I(%s) RETURNS %s LANGUAGE sql AS $f$ SELECT NULL $f$', name,
 		regexp_replace(regexp_replace(identity, 'OUT [^,]*(, )?', '', 'g'), ', $', ''), 'text')) AS outcome
-	FROM public.functions WHERE result !~ 'trigger' AND identity !~ 'internal|cstring|gpt_texts') o GROUP BY outcome;
+	FROM public.functions WHERE result !~ 'trigger' AND identity !~ 'internal|cstring|gpt_texts|gpt_model_version') o GROUP BY outcome;
 
 -- operators and functions with exact argument types, first in search_path: they count their calls, and are never called
 CREATE TABLE public.sprung (trap text, by_role name);
