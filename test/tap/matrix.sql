@@ -77,7 +77,7 @@ SELECT is_empty($$SELECT c.name FROM (
 		UNION ALL SELECT relname, oid, 'pg_class'::regclass FROM pg_class WHERE relkind = 'v') c
 	JOIN pg_depend d ON d.classid = c.class AND d.objid = c.oid AND d.deptype = 'e'
 		AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gpt')
-	WHERE name NOT LIKE '%\_trigger' AND name NOT LIKE 'gpt\_perplexity\_%' AND name NOT LIKE 'gpt\_texts\_%' AND name NOT LIKE 'gpt\_model\_version\_%'
+	WHERE name NOT LIKE '%\_trigger' AND name NOT LIKE 'gpt\_perplexity\_%' AND name NOT LIKE 'gpt\_texts\_%' AND name NOT LIKE 'gpt\_model\_version\_%' AND name <> 'gpt_support'
 		AND name NOT IN (SELECT split_part(what, ',', 1) FROM matrix)$$,
 	'the matrix has every function and view');
 DELETE FROM gpt_progress;

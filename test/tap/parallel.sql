@@ -93,6 +93,7 @@ SELECT CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN '
 ALTER FUNCTION gpt_choose_probs(text, text, text[], text, boolean, text) COST 1000;
 ALTER FUNCTION gpt_choose_probs(gpt_model_version, text, text[], text, boolean, text) COST 1000;
 ALTER FUNCTION gpt_explain COST 1000;
+ALTER FUNCTION gpt_generate_many COST 1000;
 ALTER FUNCTION gpt_attention COST 1000;
 CREATE TABLE place (place text, of_scalar text, of_rows text, settings text, wanted text);
 INSERT INTO place VALUES

@@ -252,7 +252,8 @@ SELECT is(pg_postmaster_start_time(), :'started'::timestamptz, 'and the server')
 
 SELECT is_empty($$SELECT DISTINCT signature, role, message FROM attempt WHERE sqlstate = 'XX000' AND who = 'gpt_plain'$$, 'no error is an internal one');
 SELECT is((SELECT count(DISTINCT (who, signature)) FROM attempt), 2 * (SELECT count(*) FROM part), 'both roles have tried every function');
-SELECT is_empty($$SELECT DISTINCT role, signature FROM attempt WHERE who = 'gpt_plain' AND sqlstate = 'done' AND role IN ('trigger', 'event trigger', 'language')$$,
+SELECT is_empty($$SELECT DISTINCT role, signature FROM attempt WHERE who = 'gpt_plain' AND sqlstate = 'done' AND role IN ('trigger', 'event trigger', 'language')
+		AND signature <> 'gpt_maintain_trigger()'$$ /* who maintains a column makes its triggers, which do nothing elsewhere */,
 	'a plain role makes no trigger, event trigger or language of them');
 SELECT ok(EXISTS (SELECT FROM attempt WHERE who = 'postgres' AND attempt.role = w.role AND sqlstate IN ('39P01', '39P03', '0A000', '42804')),
 	'some function refuses to be a part: ' || w.role)
