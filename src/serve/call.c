@@ -19,6 +19,7 @@
 #include "core/bridge.h"
 #include "serve/call.h"
 #include "serve/call_run.h"
+#include "serve/constrained.h"
 #include "serve/call_try.h"
 #include "serve/call_draft.h"
 #include "serve/prompt_state.h"
@@ -207,6 +208,8 @@ answer_run(GptAnswer *answers, const GptCallKind *kind, const GptServed *served,
 	models[n_requests] = served;
 	if (prepared != NULL)
 		held += MemoryContextMemAllocated(prepared, true);
+	if (n_requests > 0 && requests[0].sampling.constraint != NULL)
+		held += gpt_constraint_memory();
 	held += give_vectors(requests, models, n_requests, kind->task) +
 			sampling_size(requests, n_requests, served->config);
 	many = gpt_cache_many(models, requests, n_requests, held);

@@ -21,6 +21,7 @@
 
 #include "core/bridge.h"
 #include "core/compat.h"
+#include "serve/call_try.h"
 #include "serve/constrained.h"
 #include "sql/arguments.h"
 #include "sql/call_kinds.h"
@@ -59,6 +60,8 @@ static Datum value_of(Typed *typed, char *text, bool *is_null);
 static Datum populated(Typed *typed, const char *text, bool *is_null);
 static void prepare_populate(Typed *typed, MemoryContext context);
 static const char *broken_check(Typed *typed, Datum value);
+static void fail_check(const Typed *typed, const char *written, const char *check,
+					   const char *model, bool nulls);
 static text *extract_prompt(text *input, Oid type);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
 
@@ -210,10 +213,12 @@ generate(FunctionCallInfo fcinfo, LmBytes prompt)
 	const char *broken = NULL;
 	char *written = NULL;
 	bool is_null = false;
+	bool nulls;
 	Datum value = (Datum) 0;
 	int tries;
 
 	gpt_bridge_check_encoding();
+	nulls = gpt_try_nulls(fcinfo, NULL);
 	call.request.prompt = prompt;
 	gpt_sampling_read(&call, fcinfo, arguments, false);
 	if (PG_ARGISNULL(3))
@@ -222,30 +227,53 @@ generate(FunctionCallInfo fcinfo, LmBytes prompt)
 		call.request.sampling.temperature = 0;
 	call.constraint = &typed->constraint;
 	tries = call.request.sampling.temperature > 0 ? TRIES : 1;
-	served = gpt_cache_acquire(gpt_argument_text(fcinfo, 0), GPT_SERVED_LANGUAGE_MODEL);
+	served = gpt_try_acquire(fcinfo, typed_call.name, gpt_argument_text(fcinfo, 0),
+							 GPT_SERVED_LANGUAGE_MODEL, nulls);
+	if (served == NULL)
+		PG_RETURN_NULL();
 	do
 	{
 		gpt_call_answer(&answer, &typed_call, served, &call, 1, 0, NULL);
-		if (answer.error != NULL)
-			gpt_bridge_raise(answer.error);
+		if (!gpt_try_error(answer.error, typed_call.name, served->model, nulls))
+		{
+			gpt_cache_release(served);
+			PG_RETURN_NULL();
+		}
 		written = TextDatumGetCString(answer.value);
 		value = value_of(typed, written, &is_null);
 		broken = broken_check(typed, value);
 		call.request.sampling.seed++;
 	} while (broken != NULL && --tries > 0);
 	gpt_call_notice(fcinfo, answer.notices, served);
-	gpt_cache_release(served);
 	if (broken != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("value \"%s\" of the model violates check constraint \"%s\" of domain %s",
-						written, broken, format_type_be(typed->type)),
-				 errdetail("The check is not one that decides token by token."),
-				 errhint("Write it as a regular expression, a list of values, or a comparison with "
-						 "a number, or draw again with a temperature above 0.")));
+	{
+		fail_check(typed, written, broken, served->model, nulls);
+		is_null = true;
+	}
+	gpt_cache_release(served);
 	if (is_null)
 		PG_RETURN_NULL();
 	return value;
+}
+
+/* Raises the error of a value that breaks a check, or counts it as one of its row. */
+static void
+fail_check(const Typed *typed, const char *written, const char *check, const char *model,
+		   bool nulls)
+{
+	GptFailure failure = {.sqlstate = ERRCODE_CHECK_VIOLATION};
+
+	failure.message =
+		psprintf("value \"%s\" of the model violates check constraint \"%s\" of domain %s", written,
+				 check, format_type_be(typed->type));
+	failure.detail = "The check is not one that decides token by token.";
+	failure.hint =
+		"Write it as a regular expression, a list of values, or a comparison with a number, "
+		"or draw again with a temperature above 0.";
+	if (!nulls)
+		ereport(ERROR, (errcode(failure.sqlstate), errmsg("%s", failure.message),
+						errdetail("%s", failure.detail), errhint("%s", failure.hint)));
+	gpt_row_errors_add(typed_call.name, model, &failure);
 }
 
 /* The text as a value of the type; of a domain without its checks, unless it is written as JSON. */

@@ -72,6 +72,11 @@ SELECT gpt_generate_as('writer', 'x ', NULL::never, 1, 0);
 SELECT gpt_generate_as('writer', 'x ', NULL::never, 1, 2, 5);
 \set VERBOSITY default
 
+SET gpt.on_error = 'null';
+SELECT gpt_generate_as('writer', 'x ', NULL::never, 1, 0) IS NULL AS broken, gpt_generate_as('writer', 'x', NULL::uuid, 12) IS NULL AS short;
+SELECT function, count, sqlstate, message FROM gpt_errors() ORDER BY message;
+RESET gpt.on_error;
+
 -- null gives null; the length is said
 SELECT gpt_generate_as(NULL, 'x', NULL::date) IS NULL AS model, gpt_generate_as('writer', NULL, NULL::date) IS NULL AS prompt;
 SELECT gpt_generate_as('writer', 'x', NULL::uuid, 12);

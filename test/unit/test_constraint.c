@@ -236,6 +236,37 @@ test_trim(LmSession *session)
 	lm_vocabulary_free(vocabulary);
 }
 
+/* Sets of thousands of states, each of which another text leads to. */
+static void
+test_hostile(LmSession *session)
+{
+	LmError error;
+	LmVocabulary *vocabulary = lm_vocabulary_create(&host, session, &error);
+	LmConstraint *constraint = constraint_of("(.*[aeiou].{800}){9}", vocabulary);
+	uint64_t bits[(TOKENS + 63) / 64], state = 1;
+	LmFollower follower;
+	bool good = true;
+	size_t most = 0;
+	int n = 0;
+
+	lm_follower_begin(&follower, constraint, bits);
+	for (; good && n < tap_repeat(60); n++)
+	{
+		good = lm_follower_prepare(&follower, 10000, &error) &&
+			   lm_follower_take(
+				   &follower,
+				   lm_tokenizer_bytes(session->tokenizer,
+									  draw(&follower, session->config.vocabulary, &state)),
+				   &error);
+		most = lm_constraint_memory(constraint) > most ? lm_constraint_memory(constraint) : most;
+	}
+	ok((good || error.code == LM_ERR_LIMIT) && most < (size_t) 128 << 20,
+	   "a hostile pattern takes %zu MB in %d tokens", most >> 20, n);
+	lm_follower_end(&follower);
+	lm_constraint_free(constraint);
+	lm_vocabulary_free(vocabulary);
+}
+
 /* ---- Generations -------------------------------------------------------- */
 
 static LmRequest
@@ -434,6 +465,7 @@ main(void)
 	session = create_session(engine, &test, bpe);
 	test_masks(session, "bpe");
 	test_trim(session);
+	test_hostile(session);
 	test_together(engine, session, "bpe");
 	test_distribution(session);
 	test_refusals(session);

@@ -87,13 +87,34 @@ mask_constrained(float *logits, bool *are_finite, const LmDraw *wanted)
 	return wanted->follower->n;
 }
 
+/* Adds 64 weights or fewer to the sum that their bits choose; special tokens count nowhere. */
+static inline void
+add_weights(double sums[2], const float *weights, const uint8_t *classes, int n, uint64_t bits)
+{
+	float parts[16] = {0};
+	double sum = 0;
+
+	if (n < 64 || (bits != 0 && bits != ~(uint64_t) 0))
+	{
+		for (int i = 0; i < n; i++)
+			sums[bits >> i & 1] += classes[i] == LM_TOKEN_NEVER ? 0 : (double) weights[i];
+		return;
+	}
+	for (int i = 0; i < 64; i += 16)
+		for (int j = 0; j < 16; j++)
+			parts[j] += classes[i + j] == LM_TOKEN_NEVER ? 0 : weights[i + j];
+	for (int j = 0; j < 16; j++)
+		sum += (double) parts[j];
+	sums[bits & 1] += sum;
+}
+
 void
 lm_constraint_shares(float *stays, float *leaves, const float *logits, const LmDraw *wanted)
 {
 	int V = wanted->session->config.vocabulary;
 	const uint8_t *classes = wanted->session->classes;
 	float largest = lm_simd()->largest(logits, V), weights[BLOCK];
-	double stay = 0, leave = 0;
+	double sums[2] = {0}; /* of those that leave, and that stay */
 
 	for (int id = 0; id < V; id += BLOCK)
 	{
@@ -103,21 +124,11 @@ lm_constraint_shares(float *stays, float *leaves, const float *logits, const LmD
 			weights[i] = logits[id + i] - largest;
 		lm_simd()->exp(weights, weights, (size_t) n);
 		for (int i = 0; i < n; i += 64)
-		{
-			uint64_t bits = wanted->follower->bits[(id + i) >> 6];
-			int end = n - i < 64 ? n : i + 64;
-
-			for (int j = i; j < end; j++)
-			{
-				bool allowed = bits >> (j - i) & 1;
-
-				stay += allowed ? (double) weights[j] : 0;
-				leave += allowed || classes[id + j] == LM_TOKEN_NEVER ? 0 : (double) weights[j];
-			}
-		}
+			add_weights(sums, weights + i, classes + id + i, n - i < 64 ? n - i : 64,
+						wanted->follower->bits[(id + i) >> 6]);
 	}
-	*stays = stay > 0 ? (float) log(stay) : small_share(logits, largest, wanted);
-	*leaves = (float) log(leave);
+	*stays = sums[1] > 0 ? (float) log(sums[1]) : small_share(logits, largest, wanted);
+	*leaves = (float) log(sums[0]);
 }
 
 /* The allowed share where every weight of it is below the smallest float. */

@@ -8,8 +8,10 @@
 #include "text/array.h"
 #include "text/dfa.h"
 #include "text/dfa_prepare.h"
+#include "text/utf8.h"
 
 #define FIRST_BUCKETS 256
+#define POLLED 262144
 
 static bool find_start(struct LmDfa *dfa, int32_t in, bool *spaced, LmError *error);
 static void begin_set(struct LmDfa *dfa);
@@ -139,6 +141,16 @@ lm_dfa_find(struct LmDfa *dfa, int32_t from, uint8_t byte, LmError *error, bool 
 {
 	int32_t n = 0, next;
 
+	dfa->work += (size_t) dfa->states[from].n + 1;
+	if (dfa->work > POLLED)
+	{
+		dfa->work = 0;
+		if (!lm_text_go_on(&dfa->host, error))
+		{
+			*good = false;
+			return LM_STEP_OPEN;
+		}
+	}
 	begin_set(dfa);
 	for (int32_t i = 0; i < dfa->states[from].n; i++)
 	{
@@ -180,6 +192,11 @@ create_state(struct LmDfa *dfa, int32_t n, uint32_t hash, LmError *error)
 	int32_t id = dfa->free, distance = LM_NO_NEED;
 	LmDfaState *state;
 
+	if (dfa->memory + size > LM_MOST_SETS)
+		return lm_fail(error, LM_ERR_LIMIT, -1,
+					   "the constraint is too ambiguous: its sets of states have %zu MB",
+					   (dfa->memory + size) >> 20),
+			   -1;
 	if (dfa->n_used >= dfa->n_buckets && !grow_buckets(dfa, error))
 		return -1;
 	if (id < 0)

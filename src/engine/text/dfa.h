@@ -10,6 +10,7 @@
 
 #include "text/automaton.h"
 
+#define LM_MOST_SETS ((size_t) 64 << 20) /* bytes of sets that are kept at once */
 #define LM_STEP_DEAD (-1) /* no text goes on with this byte */
 #define LM_STEP_OPEN (-2) /* not known yet */
 
@@ -46,6 +47,7 @@ struct LmDfa
 	int32_t start;
 	int32_t bare; /* the same without a space in front */
 	size_t memory;
+	size_t work; /* states looked at since the host was asked whether to stop */
 	/* scratch of finding a set */
 	uint32_t *marks; /* [n_nfa] */
 	uint32_t mark;
