@@ -91,6 +91,12 @@ extern char *gpt_maintained_text(const char *tree, Relation relation);
  */
 extern List *gpt_maintained_create_triggers(Oid relation);
 
+/*
+ * For partitions that were created or attached since: creates their triggers, and marks their rows
+ * whose column is null. As the current role.
+ */
+extern void gpt_maintained_adopt_partitions(const GptMaintenance *maintenance);
+
 /* Drops them from the table and its partitions. */
 extern void gpt_maintained_drop_triggers(Oid relation);
 

@@ -122,6 +122,12 @@ extern void gpt_maintenance_fail(int64 number, const char *error, TimestampTz re
 extern void gpt_maintenance_fail_owner(Oid owner, const char *error);
 
 /*
+ * The numbers of local maintenances of partitioned tables, of roles whose privileges the current
+ * role has, as a List of int64 *.
+ */
+extern List *gpt_maintenance_of_partitions(void);
+
+/*
  * Those that failed, of roles whose privileges the current role has, are tried again. Returns a
  * List of the owners of local maintenances that have something to do.
  */

@@ -186,50 +186,6 @@ typedef struct Beginning
 	bool is_first; /* of this process, which creates triggers of new partitions */
 } Beginning;
 
-/* The rows of a partition that was attached, as far as their column is null, are marked. */
-static void
-mark_partition(const GptMaintenance *maintenance, Oid partition)
-{
-	Relation relation = table_open(partition, AccessShareLock);
-	AttrNumber *keys = palloc(maintenance->n_keys * sizeof(AttrNumber));
-	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
-	TupleTableSlot *slot = table_slot_create(relation, NULL);
-	AttrNumber column = get_attnum(partition, maintenance->column);
-	GptMarker marker;
-	GptKeyText form;
-
-	for (int i = 0; i < maintenance->n_keys; i++)
-		keys[i] = get_attnum(partition, maintenance->key_names[i]);
-	gpt_key_text_init(&form, RelationGetDescr(relation), keys, maintenance->n_keys);
-	gpt_key_text_settings();
-	gpt_marker_open(&marker);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (slot_attisnull(slot, column))
-			gpt_marker_add(&marker, maintenance->number, gpt_key_text(&form, slot));
-	}
-	gpt_marker_close(&marker);
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	table_close(relation, NoLock);
-}
-
-/* Triggers of partitions that were created or attached since. */
-static void
-adopt_partitions(const GptMaintenance *maintenance)
-{
-	ListCell *cell;
-
-	if (get_rel_relkind(maintenance->relation) != RELKIND_PARTITIONED_TABLE)
-		return;
-	foreach (cell, gpt_maintained_create_triggers(maintenance->relation))
-	{
-		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
-			mark_partition(maintenance, lfirst_oid(cell));
-	}
-}
-
 /* Reads the row; counts the start of a worker before any work, as jobs do. */
 static void
 begin(void *argument)
@@ -255,7 +211,7 @@ begin(void *argument)
 		return;
 	}
 	if (it->is_first)
-		adopt_partitions(maintenance);
+		gpt_maintained_adopt_partitions(maintenance);
 	it->maintenance = maintenance;
 	MemoryContextSwitchTo(old_context);
 }

@@ -301,6 +301,27 @@ gpt_unmaintain(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
+/* As their owners, who own the tables. */
+static void
+adopt_partitions(void)
+{
+	ListCell *cell;
+	Oid user;
+	int context;
+
+	GetUserIdAndSecContext(&user, &context);
+	foreach (cell, gpt_maintenance_of_partitions())
+	{
+		const GptMaintenance *maintenance = gpt_maintenance_read(*(int64 *) lfirst(cell));
+
+		if (maintenance == NULL || gpt_maintained_is_gone(maintenance))
+			continue;
+		SetUserIdAndSecContext(maintenance->owner, context | SECURITY_LOCAL_USERID_CHANGE);
+		gpt_maintained_adopt_partitions(maintenance);
+		SetUserIdAndSecContext(user, context);
+	}
+}
+
 /*
  * gpt_maintain_run() -> bigint
  *
@@ -316,6 +337,7 @@ gpt_maintain_run(PG_FUNCTION_ARGS)
 	gpt_argument_check_call(fcinfo);
 	check_server("gpt_maintain_run()");
 	gpt_maintenance_sweep();
+	adopt_partitions();
 	foreach (cell, gpt_maintenance_retry(&n))
 		gpt_maintain_launch_at_commit(lfirst_oid(cell));
 	PG_RETURN_INT64(n);

@@ -46,6 +46,7 @@ typedef struct Maintained
 	int64 number;
 	Oid owner;
 	bool starts; /* its worker, at commit */
+	bool broken; /* a column of the key was dropped: no row has a name any more */
 	GptKeyText key;
 	Bitmapset *watched; /* columns of key and expression */
 } Maintained;
@@ -62,6 +63,7 @@ typedef struct Entry
 static HTAB *entries = NULL;
 
 static const Entry *find_entry(Relation relation);
+static void report_broken(const Maintained *maintained);
 static void mark(const Maintained *maintained, const TriggerData *data);
 
 static void
@@ -127,10 +129,36 @@ gpt_maintain_trigger(PG_FUNCTION_ARGS)
 		if (maintained->number == gpt_mark_writing() &&
 			DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) == 1)
 			continue;
-		if (!touches_nothing(maintained, data))
+		if (maintained->broken)
+			report_broken(maintained);
+		else if (!touches_nothing(maintained, data))
 			mark(maintained, data);
 	}
 	return PointerGetDatum(NULL);
+}
+
+static void
+start_worker(const Maintained *maintained)
+{
+	if (maintained->starts && !gpt_maintain_launch_pending(maintained->owner))
+		gpt_maintain_launch_at_commit(maintained->owner);
+}
+
+/*
+ * A mark that names no row: the worker says in gpt_maintained what is wrong. gpt_maintain, which
+ * will choose another key, computes all rows again.
+ */
+static void
+report_broken(const Maintained *maintained)
+{
+	GptMarker marker;
+
+	if (!maintained->starts)
+		return;
+	gpt_marker_open(&marker);
+	gpt_marker_add(&marker, maintained->number, "");
+	gpt_marker_close(&marker);
+	start_worker(maintained);
 }
 
 /* ---- Rows --------------------------------------------------------------- */
@@ -211,8 +239,8 @@ mark(const Maintained *maintained, const TriggerData *data)
 	MemoryContextDelete(scratch);
 	if (is_open)
 		gpt_marker_close(&marker);
-	if (is_open && maintained->starts && !gpt_maintain_launch_pending(maintained->owner))
-		gpt_maintain_launch_at_commit(maintained->owner);
+	if (is_open)
+		start_worker(maintained);
 	ExecDropSingleTupleTableSlot(old);
 	ExecDropSingleTupleTableSlot(new);
 }
@@ -251,10 +279,15 @@ make_entries(void)
 static AttrNumber
 number_here(Relation relation, Oid maintained, AttrNumber number, const char *name)
 {
+	if (maintained == RelationGetRelid(relation))
+	{
+		TupleDesc columns = RelationGetDescr(relation);
+
+		return number > columns->natts || TupleDescAttr(columns, number - 1)->attisdropped ? 0
+																						   : number;
+	}
 	if (OidIsValid(maintained))
 		name = get_attname(maintained, number, true);
-	if (OidIsValid(maintained) && maintained == RelationGetRelid(relation))
-		return name == NULL ? 0 : number;
 	return name == NULL ? 0 : get_attnum(RelationGetRelid(relation), name);
 }
 
@@ -274,7 +307,10 @@ make_maintained(Relation relation, const GptMaintenance *maintenance)
 	{
 		keys[i] = number_here(relation, known, maintenance->keys[i], maintenance->key_names[i]);
 		if (keys[i] <= 0)
-			return NULL;
+		{
+			maintained->broken = true;
+			return maintained;
+		}
 		maintained->watched = bms_add_member(maintained->watched, keys[i]);
 	}
 	for (int i = 0; i < maintenance->n_reads; i++)

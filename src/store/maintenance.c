@@ -466,6 +466,34 @@ gpt_maintenance_retry(int64 *n_with_work)
 	return owners;
 }
 
+List *
+gpt_maintenance_of_partitions(void)
+{
+	GptStatement statement;
+	List *found = NIL;
+	bool is_null;
+	uint64 n;
+
+	gpt_statement_begin(&statement);
+	add_here(&statement);
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(statement.identity.user));
+	n = gpt_statement_run(
+		&statement, "SELECT m.maintenance FROM %1$s.gpt_maintenance m JOIN pg_class c ON c.oid "
+					"= m.relation WHERE " HERE " AND c.relkind = 'p' AND pg_has_role($3, "
+					"m.owner, 'USAGE') ORDER BY 1");
+	for (uint64 row = 0; row < n; row++)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(statement.caller);
+		int64 *number = palloc(sizeof(int64));
+
+		*number = DatumGetInt64(gpt_statement_value(&statement, row, 1, &is_null));
+		found = lappend(found, number);
+		MemoryContextSwitchTo(old_context);
+	}
+	gpt_statement_end(&statement);
+	return found;
+}
+
 void
 gpt_maintenance_set_names(const GptMaintenance *it)
 {

@@ -191,6 +191,21 @@ SELECT count(*) FILTER (WHERE v = 'kept') AS kept, count(*) FILTER (WHERE v = 'm
 DROP TABLE faulty, partly;
 DROP FUNCTION tenth(integer);
 
+-- a column of the key is dropped
+CREATE TABLE two_keys (a integer, b integer, v text, PRIMARY KEY (a, b));
+INSERT INTO two_keys VALUES (1, 1), (2, 1);
+SELECT gpt_maintain('two_keys', 'v', $$'v' || a$$) > 0 AS maintained;
+SELECT gpt_maintain_wait('two_keys', 'v', '60 s');
+ALTER TABLE two_keys DROP b;
+INSERT INTO two_keys VALUES (3);
+DO $$ BEGIN WHILE (SELECT state <> 'failing' FROM gpt_maintained) LOOP PERFORM pg_sleep(0.01); COMMIT; END LOOP; END $$;
+SELECT last_error FROM gpt_maintained;
+ALTER TABLE two_keys ADD PRIMARY KEY (a);
+SELECT gpt_maintain('two_keys', 'v', $$'v' || a$$) > 0 AS maintained;
+SELECT gpt_maintain_wait('two_keys', 'v', '60 s');
+SELECT a, v FROM two_keys ORDER BY a;
+DROP TABLE two_keys;
+
 -- partitions
 CREATE TABLE parted (id integer, region integer, body text, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
@@ -206,6 +221,19 @@ UPDATE parted SET region = 2, body = 'moved' WHERE id = 2;
 UPDATE parted SET body = 'changed' WHERE id IN (3, 4);
 SELECT gpt_maintain_wait('parted', 'v', '60 s');
 SELECT count(*), count(*) FILTER (WHERE v = upper(body)) AS right FROM parted;
+-- a partition that comes later, and one that is attached with rows
+CREATE TABLE parted_3 PARTITION OF parted FOR VALUES IN (3);
+INSERT INTO parted_3 (id, region, body) VALUES (1, 3, 'not noticed'), (2, 3, 'nor this');
+CREATE TABLE parted_4 (LIKE parted);
+ALTER TABLE parted RENAME id TO number;
+ALTER TABLE parted_4 RENAME id TO number;
+INSERT INTO parted_4 VALUES (1, 4, 'attached', NULL), (2, 4, 'with a value', 'kept');
+ALTER TABLE parted ATTACH PARTITION parted_4 FOR VALUES IN (4);
+SELECT gpt_maintain_run();
+SELECT gpt_maintain_wait('parted', 'v', '60 s');
+INSERT INTO parted_3 (number, region, body) VALUES (3, 3, 'noticed');
+SELECT gpt_maintain_wait('parted', 'v', '60 s');
+SELECT number, region, v FROM parted WHERE region > 2 ORDER BY 2, 1;
 DROP TABLE parted;
 SELECT gpt_maintain_run();
 DROP VIEW marks;
