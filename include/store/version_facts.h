@@ -19,10 +19,11 @@ typedef struct GptVersionFacts
 } GptVersionFacts;
 
 /*
- * The facts of the version that a reference means under the active snapshot, palloc'd. NULL if it
- * does not exist, or the current role may not use it, or the tables are not those of this library:
- * the caller plans, and it is the execution that raises an error.
+ * The facts of the version that a reference means under the active snapshot; they stay until
+ * _release. NULL if it does not exist, or the current role may not use it, or the tables are not
+ * those of this library: the caller plans, and it is the execution that raises an error.
  */
-extern GptVersionFacts *gpt_version_facts(const char *reference);
+extern const GptVersionFacts *gpt_version_facts(const char *reference);
+extern void gpt_version_facts_release(const GptVersionFacts *facts);
 
 #endif /* GPT_VERSION_FACTS_H */

@@ -131,7 +131,15 @@ static void
 forget(void *planned)
 {
 	GptPlanned **place = &plannings;
+	ListCell *cell;
 
+	foreach (cell, ((GptPlanned *) planned)->models)
+	{
+		GptPlannedModel *model = lfirst(cell);
+
+		if (model->facts != NULL)
+			gpt_version_facts_release(model->facts);
+	}
 	while (*place != NULL && *place != planned)
 		place = &(*place)->next;
 	if (*place != NULL)
