@@ -18,6 +18,15 @@ extern void gpt_planning_init(void);
 extern Node *gpt_planning_support(Node *request);
 
 /*
+ * What is known of a planning goes with its memory, which may be long-lived: whoever has called the
+ * planner forgets all that was added since _mark.
+ */
+typedef struct GptPlanned GptPlanned;
+
+extern GptPlanned *gpt_planning_mark(void);
+extern void gpt_planning_forget(const GptPlanned *mark);
+
+/*
  * Called for each finished plan: takes back the compilation of expressions that only the costs of
  * our calls have caused.
  */

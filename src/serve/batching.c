@@ -40,12 +40,14 @@ gpt_batching_init(const GptCallKind *const *batched)
 static PlannedStmt *
 plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo parameters)
 {
+	GptPlanned *mark = gpt_planning_mark();
 	PlannedStmt *statement;
 
 	if (previous_planner != NULL)
 		statement = previous_planner(query, text, cursor_options, parameters);
 	else
 		statement = standard_planner(query, text, cursor_options, parameters);
+	gpt_planning_forget(mark);
 	if (!has_functions(statement))
 		return statement;
 	gpt_planning_finish(statement);

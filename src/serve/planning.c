@@ -127,23 +127,43 @@ make_planned(PlannerInfo *root)
 	return planned;
 }
 
+/* Callback: its memory goes. */
 static void
-forget(void *planned)
+forget(void *argument)
 {
+	GptPlanned *planned = argument;
 	GptPlanned **place = &plannings;
 	ListCell *cell;
 
-	foreach (cell, ((GptPlanned *) planned)->models)
+	foreach (cell, planned->models)
 	{
 		GptPlannedModel *model = lfirst(cell);
 
 		if (model->facts != NULL)
 			gpt_version_facts_release(model->facts);
 	}
+	planned->models = NIL;
 	while (*place != NULL && *place != planned)
 		place = &(*place)->next;
 	if (*place != NULL)
-		*place = (*place)->next;
+		*place = planned->next;
+}
+
+GptPlanned *
+gpt_planning_mark(void)
+{
+	return plannings;
+}
+
+void
+gpt_planning_forget(const GptPlanned *mark)
+{
+	const GptPlanned *one = plannings;
+
+	while (one != NULL && one != mark)
+		one = one->next;
+	while (one == mark && plannings != mark)
+		forget(plannings);
 }
 
 /* ---- Requests ----------------------------------------------------------- */

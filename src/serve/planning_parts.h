@@ -8,6 +8,7 @@
 
 #include "nodes/pathnodes.h"
 #include "nodes/plannodes.h"
+#include "serve/planning.h"
 #include "store/version_facts.h"
 #include "access/htup.h"
 
@@ -76,7 +77,7 @@ typedef struct GptPlannedStatistics
 } GptPlannedStatistics;
 
 /* One planning of a statement, with calls of models. It ends with the planner's memory. */
-typedef struct GptPlanned
+struct GptPlanned
 {
 	struct GptPlanned *next;
 	PlannerGlobal *global; /* tells it from plannings within it */
@@ -86,7 +87,7 @@ typedef struct GptPlanned
 	List *models; /* GptPlannedModel */
 	List *levels; /* GptPlannedLevel */
 	List *indexed; /* calls in conditions that an index has the results of */
-} GptPlanned;
+};
 
 /* src/serve/planning_call.c: the row of a function's table; NULL: it calls no model. */
 extern const GptPlannedFunction *gpt_planned_function(Oid function);
