@@ -730,16 +730,16 @@ COMMENT ON FUNCTION @extschema@.gpt_drop_tokenizer(text) IS
 
 CREATE TYPE @extschema@.gpt_model_version;
 
-CREATE FUNCTION @extschema@.gpt_model_version_in(cstring) RETURNS @extschema@.gpt_model_version
+CREATE FUNCTION @extschema@.gpt_model_version_in(string cstring) RETURNS @extschema@.gpt_model_version
 	AS 'MODULE_PATHNAME', 'gpt_model_version_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_in(cstring) IS 'I/O';
-CREATE FUNCTION @extschema@.gpt_model_version_out(@extschema@.gpt_model_version) RETURNS cstring
+CREATE FUNCTION @extschema@.gpt_model_version_out(version @extschema@.gpt_model_version) RETURNS cstring
 	AS 'MODULE_PATHNAME', 'gpt_model_version_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_out(@extschema@.gpt_model_version) IS 'I/O';
-CREATE FUNCTION @extschema@.gpt_model_version_recv(internal) RETURNS @extschema@.gpt_model_version
+CREATE FUNCTION @extschema@.gpt_model_version_recv(bytes internal) RETURNS @extschema@.gpt_model_version
 	AS 'MODULE_PATHNAME', 'gpt_model_version_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_recv(internal) IS 'I/O';
-CREATE FUNCTION @extschema@.gpt_model_version_send(@extschema@.gpt_model_version) RETURNS bytea
+CREATE FUNCTION @extschema@.gpt_model_version_send(version @extschema@.gpt_model_version) RETURNS bytea
 	AS 'MODULE_PATHNAME', 'gpt_model_version_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_send(@extschema@.gpt_model_version) IS 'I/O';
 
@@ -750,31 +750,31 @@ CREATE TYPE @extschema@.gpt_model_version (
 COMMENT ON TYPE @extschema@.gpt_model_version IS
 	'a fixed version of a model, name@number; functions that take one are immutable, and what depends on the version keeps it from being dropped';
 
-CREATE FUNCTION @extschema@.gpt_model_version_lt(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+CREATE FUNCTION @extschema@.gpt_model_version_lt(a @extschema@.gpt_model_version, b @extschema@.gpt_model_version) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'gpt_model_version_lt' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_lt(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of < operator';
-CREATE FUNCTION @extschema@.gpt_model_version_le(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+CREATE FUNCTION @extschema@.gpt_model_version_le(a @extschema@.gpt_model_version, b @extschema@.gpt_model_version) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'gpt_model_version_le' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_le(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of <= operator';
-CREATE FUNCTION @extschema@.gpt_model_version_eq(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+CREATE FUNCTION @extschema@.gpt_model_version_eq(a @extschema@.gpt_model_version, b @extschema@.gpt_model_version) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'gpt_model_version_eq' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_eq(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of = operator';
-CREATE FUNCTION @extschema@.gpt_model_version_ne(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+CREATE FUNCTION @extschema@.gpt_model_version_ne(a @extschema@.gpt_model_version, b @extschema@.gpt_model_version) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'gpt_model_version_ne' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_ne(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of <> operator';
-CREATE FUNCTION @extschema@.gpt_model_version_ge(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+CREATE FUNCTION @extschema@.gpt_model_version_ge(a @extschema@.gpt_model_version, b @extschema@.gpt_model_version) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'gpt_model_version_ge' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_ge(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of >= operator';
-CREATE FUNCTION @extschema@.gpt_model_version_gt(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS boolean
+CREATE FUNCTION @extschema@.gpt_model_version_gt(a @extschema@.gpt_model_version, b @extschema@.gpt_model_version) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'gpt_model_version_gt' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_gt(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'implementation of > operator';
-CREATE FUNCTION @extschema@.gpt_model_version_cmp(@extschema@.gpt_model_version, @extschema@.gpt_model_version) RETURNS integer
+CREATE FUNCTION @extschema@.gpt_model_version_cmp(a @extschema@.gpt_model_version, b @extschema@.gpt_model_version) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_model_version_cmp' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_cmp(@extschema@.gpt_model_version, @extschema@.gpt_model_version) IS 'less-equal-greater';
-CREATE FUNCTION @extschema@.gpt_model_version_hash(@extschema@.gpt_model_version) RETURNS integer
+CREATE FUNCTION @extschema@.gpt_model_version_hash(version @extschema@.gpt_model_version) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_model_version_hash' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_hash(@extschema@.gpt_model_version) IS 'hash';
-CREATE FUNCTION @extschema@.gpt_model_version_hash_extended(@extschema@.gpt_model_version, bigint) RETURNS bigint
+CREATE FUNCTION @extschema@.gpt_model_version_hash_extended(version @extschema@.gpt_model_version, seed bigint) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'gpt_model_version_hash_extended' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION @extschema@.gpt_model_version_hash_extended(@extschema@.gpt_model_version, bigint) IS 'hash';
 
