@@ -86,7 +86,7 @@ INSERT INTO bound VALUES ('4 choices', 'choices => ARRAY[''very good'', ''good''
 	('object', format('schema => %L', '{"type": "object", "required": ["name", "age", "tags"], "properties": {"name": {"type": "string", "maxLength": 30},
 		"age": {"type": "integer", "minimum": 0, "maximum": 130}, "tags": {"type": "array", "items": {"enum": ["red", "green", "blue"]}, "minItems": 1,
 		"maxItems": 5}}}')),
-	('any JSON', 'schema => ''{}''');
+	('list of any JSON', 'schema => ''{"type": "array", "minItems": 4, "maxItems": 9}''');
 -- nanoseconds of the processor that the session has taken
 CREATE FUNCTION taken() RETURNS bigint LANGUAGE sql VOLATILE AS \$\$ SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::bigint \$\$;
 -- the time for a token with and without a constraint, each in turn

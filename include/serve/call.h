@@ -68,6 +68,8 @@ typedef struct GptCallKind
 	 * arguments. NULL: the request is complete.
 	 */
 	bool (*prepare)(GptCall *call, const GptServed *served, LmError *error);
+	/* Whether a value may be returned; false with the error of this call. NULL: all may. */
+	bool (*check)(const GptCall *call, Datum value, LmError *error);
 	/* names of the arguments, NULL after the last, of a function that has on_error; else NULL */
 	const char *const *arguments;
 	bool checks_text; /* read raises errors of the text, too */

@@ -386,6 +386,16 @@ take_answer(GptAnswer *answer, const GptCallKind *kind, const GptServed *served,
 	answer->n_tokens = request->score.n_tokens;
 	answer->bounded = request->bounded;
 	answer->value = kind->result(&done, served, &answer->is_null);
+	if (!answer->is_null && kind->check != NULL)
+	{
+		LmError error;
+
+		if (!kind->check(&done, answer->value, &error))
+		{
+			answer->is_null = true;
+			answer->error = memcpy(palloc(sizeof(LmError)), &error, sizeof(LmError));
+		}
+	}
 	/* As exp() of the server, which raises an error as well. */
 	if (!answer->is_null && kind->result_type == FLOAT8OID &&
 		!isfinite(DatumGetFloat8(answer->value)))

@@ -16,6 +16,8 @@ extern const GptCallKind gpt_score_call;
 extern const GptCallKind gpt_logprob_call;
 extern const GptCallKind gpt_generate_call;
 extern const GptCallKind gpt_chat_call;
+extern const GptCallKind gpt_generate_as_call;
+extern const GptCallKind gpt_extract_call;
 extern const GptCallKind gpt_judge_call; /* float[labels], of the server's type internal */
 extern const GptCallKind gpt_classify_call;
 extern const GptCallKind gpt_predict_call;

@@ -26,9 +26,11 @@ GPT_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 
-static const GptCallKind *const batched[] = {
-	&gpt_score_call,   &gpt_generate_call, &gpt_logprob_call, &gpt_classify_call,
-	&gpt_predict_call, &gpt_embed_call,	   &gpt_chat_call,	  NULL};
+static const GptCallKind *const batched[] = {&gpt_score_call,	&gpt_generate_call,
+											 &gpt_logprob_call, &gpt_classify_call,
+											 &gpt_predict_call, &gpt_embed_call,
+											 &gpt_chat_call,	&gpt_generate_as_call,
+											 &gpt_extract_call, NULL};
 
 void
 _PG_init(void)

@@ -55,25 +55,52 @@ typedef struct Typed
 
 static Typed *typed_of(FunctionCallInfo fcinfo, int number);
 static void type_of(Oid *type, int32 *modifier, FunctionCallInfo fcinfo, int number);
-static Datum generate(FunctionCallInfo fcinfo, LmBytes prompt);
+static bool read_typed(GptCall *call, FunctionCallInfo fcinfo);
+static bool read_extract(GptCall *call, FunctionCallInfo fcinfo);
+static bool complete(GptCall *call, FunctionCallInfo fcinfo);
+static Typed *typed_from(const GptCall *call);
+static Datum generate(FunctionCallInfo fcinfo, const GptCallKind *kind);
 static Datum value_of(Typed *typed, char *text, bool *is_null);
 static Datum populated(Typed *typed, const char *text, bool *is_null);
 static void prepare_populate(Typed *typed, MemoryContext context);
 static const char *broken_check(Typed *typed, Datum value);
-static void fail_check(const Typed *typed, const char *written, const char *check,
-					   const char *model, bool nulls);
+static void fail_check(const char *function, const Typed *typed, const char *written,
+					   const char *check, const char *model, bool nulls);
 static text *extract_prompt(text *input, Oid type);
 static Datum result_of(const GptCall *call, const GptServed *served, bool *is_null);
+static Datum typed_result(const GptCall *call, const GptServed *served, bool *is_null);
+static bool check_value(const GptCall *call, Datum value, LmError *error);
 
 static const char *const arguments[] = {"model",	   "prompt", "type", "max_tokens",
 										"temperature", "seed",	 NULL};
 
-static const GptCallKind typed_call = {.name = "gpt_generate_as",
-									   .result_type = TEXTOID,
-									   .task = LM_TASK_GENERATE,
-									   .served = GPT_SERVED_LANGUAGE_MODEL,
-									   .prepare = gpt_sampling_prepare,
-									   .result = result_of};
+/* For many rows at once; the function itself is called for a row whose value breaks a check. */
+const GptCallKind gpt_generate_as_call = {.name = "gpt_generate_as",
+										  .function = gpt_generate_as,
+										  .result_type = ANYELEMENTOID,
+										  .task = LM_TASK_GENERATE,
+										  .served = GPT_SERVED_LANGUAGE_MODEL,
+										  .read = read_typed,
+										  .prepare = gpt_sampling_prepare,
+										  .result = typed_result,
+										  .check = check_value};
+const GptCallKind gpt_extract_call = {.name = "gpt_extract",
+									  .function = gpt_extract,
+									  .result_type = ANYELEMENTOID,
+									  .task = LM_TASK_GENERATE,
+									  .served = GPT_SERVED_LANGUAGE_MODEL,
+									  .read = read_extract,
+									  .prepare = gpt_sampling_prepare,
+									  .result = typed_result,
+									  .check = check_value};
+
+/* The text before it becomes a value. */
+static const GptCallKind text_call = {.name = "gpt_generate_as",
+									  .result_type = TEXTOID,
+									  .task = LM_TASK_GENERATE,
+									  .served = GPT_SERVED_LANGUAGE_MODEL,
+									  .prepare = gpt_sampling_prepare,
+									  .result = result_of};
 
 /*
  * gpt_generate_as(model text, prompt text, type anyelement, max_tokens integer DEFAULT 256,
@@ -84,13 +111,8 @@ static const GptCallKind typed_call = {.name = "gpt_generate_as",
 Datum
 gpt_generate_as(PG_FUNCTION_ARGS)
 {
-	text *prompt;
-
 	gpt_argument_check_call(fcinfo);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	prompt = PG_GETARG_TEXT_PP(1);
-	return generate(fcinfo, (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)});
+	return generate(fcinfo, &gpt_generate_as_call);
 }
 
 /*
@@ -102,16 +124,58 @@ gpt_generate_as(PG_FUNCTION_ARGS)
 Datum
 gpt_extract(PG_FUNCTION_ARGS)
 {
+	gpt_argument_check_call(fcinfo);
+	return generate(fcinfo, &gpt_extract_call);
+}
+
+static bool
+read_typed(GptCall *call, FunctionCallInfo fcinfo)
+{
+	text *prompt;
+
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
+	prompt = PG_GETARG_TEXT_PP(1);
+	call->request.prompt = (LmBytes){VARDATA_ANY(prompt), VARSIZE_ANY_EXHDR(prompt)};
+	return complete(call, fcinfo);
+}
+
+static bool
+read_extract(GptCall *call, FunctionCallInfo fcinfo)
+{
 	text *prompt;
 	int32 modifier;
 	Oid type;
 
-	gpt_argument_check_call(fcinfo);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_NULL();
+	if (PG_ARGISNULL(1))
+		return false;
+	memset(call, 0, sizeof(GptCall));
 	type_of(&type, &modifier, fcinfo, TYPE_ARGUMENT);
 	prompt = extract_prompt(PG_GETARG_TEXT_PP(1), type);
-	return generate(fcinfo, (LmBytes){VARDATA(prompt), VARSIZE(prompt) - VARHDRSZ});
+	call->request.prompt = (LmBytes){VARDATA(prompt), VARSIZE(prompt) - VARHDRSZ};
+	return complete(call, fcinfo);
+}
+
+/* What both have. */
+static bool
+complete(GptCall *call, FunctionCallInfo fcinfo)
+{
+	call->request.task = LM_TASK_GENERATE;
+	gpt_sampling_read(call, fcinfo, arguments, false);
+	if (PG_ARGISNULL(3))
+		call->request.sampling.max_tokens = 256;
+	if (PG_ARGISNULL(4))
+		call->request.sampling.temperature = 0;
+	call->constraint = &typed_of(fcinfo, TYPE_ARGUMENT)->constraint;
+	return true;
+}
+
+/* The type of a call: its constraint is a part of it. */
+static Typed *
+typed_from(const GptCall *call)
+{
+	return (Typed *) ((char *) call->constraint - offsetof(Typed, constraint));
 }
 
 /*
@@ -204,12 +268,12 @@ typed_of(FunctionCallInfo fcinfo, int number)
  * with the next seeds, unless nothing is drawn.
  */
 static Datum
-generate(FunctionCallInfo fcinfo, LmBytes prompt)
+generate(FunctionCallInfo fcinfo, const GptCallKind *kind)
 {
-	Typed *typed = typed_of(fcinfo, TYPE_ARGUMENT);
+	Typed *typed;
 	const GptServed *served;
 	GptAnswer answer;
-	GptCall call = {.request.task = LM_TASK_GENERATE};
+	GptCall call;
 	const char *broken = NULL;
 	char *written = NULL;
 	bool is_null = false;
@@ -217,24 +281,22 @@ generate(FunctionCallInfo fcinfo, LmBytes prompt)
 	Datum value = (Datum) 0;
 	int tries;
 
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
 	gpt_bridge_check_encoding();
 	nulls = gpt_try_nulls(fcinfo, NULL);
-	call.request.prompt = prompt;
-	gpt_sampling_read(&call, fcinfo, arguments, false);
-	if (PG_ARGISNULL(3))
-		call.request.sampling.max_tokens = 256;
-	if (PG_ARGISNULL(4))
-		call.request.sampling.temperature = 0;
-	call.constraint = &typed->constraint;
+	if (!kind->read(&call, fcinfo))
+		PG_RETURN_NULL();
+	typed = typed_from(&call);
 	tries = call.request.sampling.temperature > 0 ? TRIES : 1;
-	served = gpt_try_acquire(fcinfo, typed_call.name, gpt_argument_text(fcinfo, 0),
+	served = gpt_try_acquire(fcinfo, kind->name, gpt_argument_text(fcinfo, 0),
 							 GPT_SERVED_LANGUAGE_MODEL, nulls);
 	if (served == NULL)
 		PG_RETURN_NULL();
 	do
 	{
-		gpt_call_answer(&answer, &typed_call, served, &call, 1, 0, NULL);
-		if (!gpt_try_error(answer.error, typed_call.name, served->model, nulls))
+		gpt_call_answer(&answer, &text_call, served, &call, 1, 0, NULL);
+		if (!gpt_try_error(answer.error, kind->name, served->model, nulls))
 		{
 			gpt_cache_release(served);
 			PG_RETURN_NULL();
@@ -247,7 +309,7 @@ generate(FunctionCallInfo fcinfo, LmBytes prompt)
 	gpt_call_notice(fcinfo, answer.notices, served);
 	if (broken != NULL)
 	{
-		fail_check(typed, written, broken, served->model, nulls);
+		fail_check(kind->name, typed, written, broken, served->model, nulls);
 		is_null = true;
 	}
 	gpt_cache_release(served);
@@ -258,8 +320,8 @@ generate(FunctionCallInfo fcinfo, LmBytes prompt)
 
 /* Raises the error of a value that breaks a check, or counts it as one of its row. */
 static void
-fail_check(const Typed *typed, const char *written, const char *check, const char *model,
-		   bool nulls)
+fail_check(const char *function, const Typed *typed, const char *written, const char *check,
+		   const char *model, bool nulls)
 {
 	GptFailure failure = {.sqlstate = ERRCODE_CHECK_VIOLATION};
 
@@ -273,7 +335,7 @@ fail_check(const Typed *typed, const char *written, const char *check, const cha
 	if (!nulls)
 		ereport(ERROR, (errcode(failure.sqlstate), errmsg("%s", failure.message),
 						errdetail("%s", failure.detail), errhint("%s", failure.hint)));
-	gpt_row_errors_add(typed_call.name, model, &failure);
+	gpt_row_errors_add(function, model, &failure);
 }
 
 /* The text as a value of the type; of a domain without its checks, unless it is written as JSON. */
@@ -402,4 +464,19 @@ result_of(const GptCall *call, const GptServed *served, bool *is_null)
 	*is_null = false;
 	return PointerGetDatum(
 		cstring_to_text_with_len(call->request.output.data, call->request.output.size));
+}
+
+static Datum
+typed_result(const GptCall *call, const GptServed *served, bool *is_null)
+{
+	LmBytes output = call->request.output;
+
+	return value_of(typed_from(call), pnstrdup(output.data, output.size), is_null);
+}
+
+static bool
+check_value(const GptCall *call, Datum value, LmError *error)
+{
+	return broken_check(typed_from(call), value) == NULL ||
+		   lm_fail(error, LM_ERR_ARGUMENT, -1, "the value breaks a check of its domain");
 }

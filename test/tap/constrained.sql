@@ -2,7 +2,7 @@
 \set ON_ERROR_STOP 1
 \pset format unaligned
 \pset tuples_only on
-SELECT plan(13);
+SELECT plan(15);
 
 CREATE TABLE line AS SELECT i AS id, 'line ' || i || ' of the text' AS body, ARRAY['a' || i, 'b' || i, 'abc'] AS options,
 	('[{"role": "user", "content": "line ' || i || '"}, {"role": "assistant", "content": "text ' || i || '"}]')::jsonb AS messages
@@ -12,17 +12,30 @@ SELECT gpt_train('m', 'SELECT messages FROM line', '{"layers": 1, "heads": 1, "c
 SELECT gpt_wait(:job, '60 s') \g /dev/null
 
 -- a row's own constraint, with rows together and alone
+CREATE TYPE offer AS (name varchar(8), price numeric(6, 2), day date);
+CREATE DOMAIN even AS integer CHECK (VALUE BETWEEN 0 AND 99) CHECK (VALUE % 2 = 0);
 CREATE TEMP TABLE together AS SELECT id, gpt_generate('m', body, seed => id, choices => options) AS choice,
-	gpt_generate('m', body, 20, seed => id, pattern => '[a-z]{3,9}\d') AS pattern FROM line;
+	gpt_generate('m', body, 20, seed => id, pattern => '[a-z]{3,9}\d') AS pattern,
+	gpt_generate_as('m', body, NULL::date, 20, 1, id) AS day, gpt_extract('m', body, NULL::offer, 60, 1, id) AS offer FROM line;
 SET gpt.batching = off;
 CREATE TEMP TABLE alone AS SELECT id, gpt_generate('m', body, seed => id, choices => options) AS choice,
-	gpt_generate('m', body, 20, seed => id, pattern => '[a-z]{3,9}\d') AS pattern FROM line;
+	gpt_generate('m', body, 20, seed => id, pattern => '[a-z]{3,9}\d') AS pattern,
+	gpt_generate_as('m', body, NULL::date, 20, 1, id) AS day, gpt_extract('m', body, NULL::offer, 60, 1, id) AS offer FROM line;
+SET gpt.on_error = 'null';
+CREATE TEMP TABLE alone_even AS SELECT gpt_generate_as('m', body, NULL::even, 20, 1, id) AS v FROM line;
 RESET gpt.batching;
+CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END$$;
 SELECT is(count(*)::int, 60, 'each row has a choice of its own') FROM together JOIN line USING (id) WHERE choice = ANY (options);
 SELECT is_empty('SELECT * FROM together EXCEPT SELECT * FROM alone', 'rows together have the texts of rows alone');
 SELECT is(count(*)::int, 60, 'all match the pattern') FROM together WHERE pattern ~ '^[a-z]{3,9}\d$';
 
+SELECT results_eq($$SELECT count(v), sum(v % 2) FROM (SELECT gpt_generate_as('m', body, NULL::even, 20, 1, id) AS v FROM line OFFSET 0) s$$,
+	$$SELECT count(v), 0::bigint FROM alone_even$$, 'a value that breaks a check is drawn again, as alone');
+SELECT matches((SELECT string_agg(p, ' ') FROM plan_of($$SELECT gpt_generate_as('m', body, NULL::date) FROM line$$) p), 'GptBatch',
+	'values of types are computed together');
+
 -- more constraints than are kept
+RESET gpt.on_error;
 SELECT is(count(*)::int, 150, 'constraints come and go') FROM generate_series(1, 150) i
 WHERE gpt_generate('m', 'x', 30, seed => i, pattern => 'n' || i || '[a-z]') ~ ('^n' || i || '[a-z]$');
 
