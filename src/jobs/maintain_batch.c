@@ -55,6 +55,25 @@ connect(void)
 		elog(ERROR, "SPI_connect failed");
 }
 
+static void
+set_locally(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+							 false);
+}
+
+/*
+ * Rows are few and found by keys: up to a hundred thousand rows of the table, the planner would
+ * read all of them for each batch, which takes ten times as long.
+ */
+static void
+find_by_index(void)
+{
+	set_locally("enable_seqscan", "off");
+	set_locally("enable_hashjoin", "off");
+	set_locally("enable_mergejoin", "off");
+}
+
 /* ---- Reading ------------------------------------------------------------ */
 
 /* Letters that no name of a column of the expression begins with. */
@@ -88,6 +107,7 @@ gpt_batch_read(GptBatch *batch, int most)
 	gpt_maintained_table_read(&batch->table, relation, maintenance);
 	batch->prefix = free_prefix(maintenance);
 	gpt_key_text_settings();
+	find_by_index();
 	if (batch->kind == GPT_BATCH_FILL)
 		read_next(batch, most);
 	else
@@ -358,6 +378,7 @@ compute_and_write(GptBatch *batch, int from, int to)
 	if (n > 0)
 	{
 		same_type = compute(batch, n);
+		find_by_index();
 		gpt_stop_arm_lock_timeout(LOCK_WAIT_MS);
 		values[0] = lock_rows(batch, from, to, &n_locked);
 	}
@@ -383,10 +404,8 @@ static void
 apply_settings(const GptBatch *batch)
 {
 	gpt_job_settings_apply_local(batch->maintenance->settings);
-	(void) set_config_option("gpt.batching", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-							 true, 0, false);
-	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
-							 false);
+	set_locally("gpt.batching", "on");
+	set_locally("jit", "off");
 }
 
 void
