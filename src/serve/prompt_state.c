@@ -41,6 +41,9 @@ gpt_prompt_state_init(GptPromptState *state, const GptServed *served, const LmRe
 	/* A model that is not published yet has no version. */
 	state->is_begun =
 		gpt_prompt_cache == GPT_PROMPT_CACHE_OFF || !OidIsValid(gpt_cache_stats(served)->weights);
+	/* Of several adapters the beginning may be any one's. */
+	for (int i = 1; i < n; i++)
+		state->is_begun = state->is_begun || requests[i].session != requests[0].session;
 }
 
 void

@@ -342,7 +342,9 @@ test_beginnings(LmEngine *engine, const LmHost *host)
 	static char texts[12][256];
 	LmManyCounts sum = {0};
 	LmMany *many;
-	int wrong = 0, reused = 0, count = 0;
+	int wrong = 0, reused = 0, count = 0, known = 0;
+	const int32_t *ids;
+	bool done = false;
 	LmError error;
 
 	many = lm_many_create(family->sessions[4], 4, 12, &error);
@@ -376,6 +378,12 @@ test_beginnings(LmEngine *engine, const LmHost *host)
 		   sum.reused == lm_many_counts(many)->reused &&
 		   sum.tokens + 3 * 64 == lm_many_counts(many)->tokens,
 	   "the counts of requests and of beginnings are those of the whole");
+	/* A text that begins otherwise, of an adapter that the beginning of the last run is not of. */
+	requests[0] = requests[1] = score_of(family->sessions[0], "another text of one adapter");
+	lm_many_start(many, requests, 2, &error);
+	while (known == 0 && !done && lm_many_step(many, &done, &error))
+		known = lm_many_beginning(&ids, many);
+	is_int(known, 0, "the beginning of an earlier run is not that of a run without one");
 	lm_many_free(many);
 	free_family(family, host);
 }

@@ -105,6 +105,8 @@ struct LmMany
 	int32_t *prefix; /* [context] the beginning of most requests ... */
 	int n_prefix; /* ... whole pages, or all of a sequence's prefix; 0: nothing */
 	bool prefix_is_whole;
+	bool prefix_is_found; /* in this run; else it is that of an earlier one, perhaps of another
+							 model */
 	int n_beginning; /* ids of prefix that lm_many_beginning gave in this run */
 	int32_t *prefix_past; /* [context] the tokens at its sequence's positions */
 	LmInput *inputs; /* [n_rows] */

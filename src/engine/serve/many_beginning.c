@@ -24,8 +24,10 @@ lm_many_beginning(const int32_t **ids, LmMany *many)
 	*ids = many->prefix;
 	if (many->n == 0 || many->n_encoded < many->n || many->n_entered > 0 || many->n_done == many->n)
 		return 0;
+	if (!many->is_alone && (!many->prefix_is_found || many->prefix_is_whole))
+		return 0;
 	if (!many->is_alone)
-		return many->n_beginning = many->prefix_is_whole ? 0 : many->n_prefix / LM_PAGE * LM_PAGE;
+		return many->n_beginning = many->n_prefix / LM_PAGE * LM_PAGE;
 	item = &many->items[many->order[0]];
 	if (many->requests[item->request].generation)
 		return beginning_of_generation(many, many->requests[item->request].generation);

@@ -157,6 +157,7 @@ lm_prefix_find(LmMany *many)
 		find_pages(many, &n_prefix, &model);
 		find_rest(many, &n_prefix, &model);
 	}
+	many->prefix_is_found = n_prefix > 0;
 	if (n_prefix == 0)
 		return;
 	many->n_prefix = n_prefix;
