@@ -2,8 +2,8 @@
  * src/sql/type_check.c
  *
  * The checks of a domain go in; JSON Schemas come out of those that can be decided while a text is
- * written: regular expressions, lists of values, comparisons with numbers, lengths, and AND and OR
- * of these. Others are left out: the domain's input checks them afterwards.
+ * written: regular expressions and LIKE, lists of values, comparisons with numbers, lengths, and
+ * AND and OR of these. Others are left out: the domain's input checks them afterwards.
  */
 #include "postgres.h"
 
@@ -37,6 +37,7 @@ static bool add_operator(StringInfo schema, Oid operator, Node * left, Node *rig
 static bool add_comparison(StringInfo schema, const char *name, Const *constant,
 						   const Checked *checked, bool of_length);
 static bool add_pattern(StringInfo schema, const char *pattern);
+static char *pattern_of_like(const char *like);
 static bool add_list(StringInfo schema, ScalarArrayOpExpr *expression, const Checked *checked);
 static Node *strip(Node *node);
 
@@ -188,6 +189,8 @@ add_operator(StringInfo schema, Oid operator, Node * left, Node *right, const Ch
 		return false;
 	if (checked->is_text && !of_length && strcmp(name, "~") == 0 && constant->consttype == TEXTOID)
 		return add_pattern(schema, TextDatumGetCString(constant->constvalue));
+	if (checked->is_text && !of_length && strcmp(name, "~~") == 0 && constant->consttype == TEXTOID)
+		return add_pattern(schema, pattern_of_like(TextDatumGetCString(constant->constvalue)));
 	return add_comparison(schema, name, constant, checked, of_length);
 }
 
@@ -294,6 +297,31 @@ add_pattern(StringInfo schema, const char *pattern)
 	escape_json(schema, pattern);
 	appendStringInfoChar(schema, '}');
 	return true;
+}
+
+/* LIKE as a regular expression. */
+static char *
+pattern_of_like(const char *like)
+{
+	StringInfoData pattern;
+
+	initStringInfo(&pattern);
+	appendStringInfoChar(&pattern, '^');
+	for (const char *c = like; *c != '\0'; c++)
+	{
+		if (*c == '%' || *c == '_')
+		{
+			appendStringInfoString(&pattern, *c == '%' ? "[\\s\\S]*" : "[\\s\\S]");
+			continue;
+		}
+		if (*c == '\\' && c[1] != '\0')
+			c++;
+		if (strchr("\\^$.|?*+()[]{}", *c) != NULL)
+			appendStringInfoChar(&pattern, '\\');
+		appendStringInfoChar(&pattern, *c);
+	}
+	appendStringInfoChar(&pattern, '$');
+	return pattern.data;
 }
 
 /* VALUE = ANY (array), which IN becomes. */

@@ -5,6 +5,7 @@ SELECT gpt_train('writer', 'SELECT body FROM line',
 SELECT gpt_wait(:job, '60 s');
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'it''s "fine"');
 CREATE DOMAIN plate AS text CHECK (VALUE ~ '^[A-Z]{1,3}-[A-Z]{1,2} \d{1,4}$' AND length(VALUE) <= 9);
+CREATE DOMAIN mail AS text CHECK (VALUE LIKE '_%@%.org') CHECK (VALUE SIMILAR TO '[a-z@.]{5,12}');
 CREATE DOMAIN grade AS integer CHECK (VALUE BETWEEN 1 AND 6) NOT NULL;
 CREATE DOMAIN size AS varchar(3) CHECK (VALUE IN ('S', 'M', 'L', 'XXXL')) CHECK (VALUE <> 'M' OR true);
 CREATE DOMAIN share AS numeric(4, 3) CHECK (VALUE > 0 AND 1 >= VALUE);
@@ -16,6 +17,7 @@ CREATE TABLE bill (id smallint NOT NULL, day date, items item[], paid boolean NO
 SELECT gpt_schema(NULL::smallint), gpt_schema(NULL::numeric(5, 2)), gpt_schema(NULL::varchar(7)), gpt_schema(NULL::mood);
 SELECT gpt_schema(NULL::plate);
 SELECT gpt_schema(NULL::share);
+SELECT gpt_schema(NULL::mail);
 SELECT gpt_schema(NULL::size);
 SELECT gpt_schema(NULL::even);
 SELECT gpt_schema(NULL::bill);
@@ -46,6 +48,7 @@ SELECT count(gpt_generate_as('writer', 'x ', NULL::boolean, 20, 1, i)) AS boolea
 FROM generate_series(1, 40) i;
 SELECT count(gpt_generate_as('writer', 'x ', NULL::plate, 20, 1, i)) AS plate,
 	count(gpt_generate_as('writer', 'x ', 1::grade, 20, 1, i)) AS grade,
+	count(gpt_generate_as('writer', 'x ', NULL::mail, 20, 1, i)) AS mail,
 	count(gpt_generate_as('writer', 'x ', NULL::size, 20, 1, i)) AS size,
 	count(gpt_generate_as('writer', 'x ', NULL::share, 20, 1, i)) AS share,
 	count(gpt_generate_as('writer', 'x ', NULL::integer[], 30, 1, i)) AS integers,
@@ -96,4 +99,4 @@ SELECT bool_and(json_populate_record(NULL::item, to_json(item)) = item) FROM kno
 SELECT gpt_drop_model('writer');
 DROP TABLE line, bill, known;
 DROP TYPE item, mood;
-DROP DOMAIN plate, grade, size, share, even, never;
+DROP DOMAIN mail, plate, grade, size, share, even, never;
