@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -39,6 +40,7 @@ static bool is_guarded_alike(const List *of_earlier, const List *guard);
 static Node *cut_bool(BoolExpr *expression, Place *place);
 static Node *cut_coalesce(CoalesceExpr *expression, Place *place);
 static Node *cut_case(CaseExpr *expression, Place *place);
+static Node *keep_condition(Node *condition, Place *place);
 static Node *cut_arm(Node *node, Place *place, bool failed);
 static Node *put_case_value(Node *node, CaseValue *value);
 static Node *put_in_case(CaseExpr *expression, CaseValue *value);
@@ -209,6 +211,9 @@ cut_bool(BoolExpr *expression, Place *place)
 	{
 		Node *argument = cut_node(lfirst(cell), &part);
 
+		if (gpt_batch_has_call(
+				(Node *) list_copy_tail(expression->args, foreach_current_index(cell) + 1)))
+			argument = keep_condition(argument, &part);
 		copy->args = lappend(copy->args, argument);
 		part.guard = with_condition(
 			part.guard,
@@ -270,6 +275,8 @@ cut_case(CaseExpr *expression, Place *place)
 
 		memcpy(when, lfirst(cell), sizeof(CaseWhen));
 		when->expr = (Expr *) cut_arm((Node *) when->expr, &part, value.failed);
+		if (value.value == NULL)
+			when->expr = (Expr *) keep_condition((Node *) when->expr, &part);
 		condition = put_case_value((Node *) when->expr, &value);
 		arm.guard = with_condition(part.guard, truth(condition, IS_TRUE));
 		when->result = (Expr *) cut_arm((Node *) when->result, &arm, value.failed);
@@ -278,6 +285,24 @@ cut_case(CaseExpr *expression, Place *place)
 	}
 	copy->defresult = (Expr *) cut_arm((Node *) expression->defresult, &part, value.failed);
 	return (Node *) copy;
+}
+
+/*
+ * A condition with a subquery is computed once, as a result of its own, which guards may refer to.
+ */
+static Node *
+keep_condition(Node *condition, Place *place)
+{
+	GptCut *cut = place->cut;
+
+	if (!contain_subplans(condition) || contain_volatile_functions(condition) ||
+		contain_volatile_functions((Node *) place->guard) ||
+		contain_subplans((Node *) place->guard) || cut->closed)
+		return condition;
+	cut->steps = lappend(cut->steps, list_make2(condition, place->guard));
+	cut->kinds = lappend_int(cut->kinds, GPT_BATCH_CONDITION);
+	cut->calls = lappend(cut->calls, condition);
+	return (Node *) makeVar(INDEX_VAR, list_length(cut->calls), BOOLOID, -1, InvalidOid, 0);
 }
 
 /* A part of CASE; its calls stay in it where its guard is not known. */

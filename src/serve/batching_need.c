@@ -99,7 +99,7 @@ gpt_batch_need_begin(GptBatch *batch, int number)
 		return NULL;
 	need = palloc0(sizeof(GptBatchNeed));
 	need->result = result;
-	for (int i = number + 1; i < batch->n_steps && batch->steps[i].kind == NULL; i++)
+	for (int i = number + 1; i < batch->n_steps && batch->steps[i].drops; i++)
 	{
 		Node *condition = linitial(list_nth(plan->custom_exprs, i));
 		Comparison *comparison = read_comparison(batch, result, condition);

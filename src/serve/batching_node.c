@@ -63,9 +63,12 @@ cost_of_calls(const GptCut *cut, double rows)
 
 	foreach (cell, cut->calls)
 	{
-		Oid function = lfirst_node(FuncExpr, cell)->funcid;
-		HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+		const FuncExpr *call = lfirst(cell);
+		HeapTuple tuple;
 
+		if (!IsA(call, FuncExpr))
+			continue;
+		tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(call->funcid));
 		if (!HeapTupleIsValid(tuple))
 			continue;
 		cost += ((Form_pg_proc) GETSTRUCT(tuple))->procost * cpu_operator_cost * rows;

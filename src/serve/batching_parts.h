@@ -50,6 +50,8 @@ typedef struct GptBatchBound
  * (GPT_BATCH_FILTER: a condition), and the bound.
  */
 #define GPT_BATCH_FILTER (-1)
+/* a condition that guards refer to: its value is a result */
+#define GPT_BATCH_CONDITION (-2)
 
 extern const CustomScanMethods gpt_batch_methods;
 
@@ -61,7 +63,7 @@ typedef struct GptCut
 	bool closed; /* no more steps: results that are there take the place of equal calls */
 	List *kinds; /* int, of each step */
 	List *steps; /* list of expression and guard */
-	List *calls; /* FuncExpr: the results, in their order */
+	List *calls; /* FuncExpr or conditions: the results, in their order */
 } GptCut;
 
 /*
@@ -211,7 +213,8 @@ extern void gpt_batch_memo_keep(GptBatchMemo *memo, GptBatchValue *value, const 
 /* src/serve/batching_step.c: a step as it is executed. */
 typedef struct GptBatchStep
 {
-	const GptCallKind *kind; /* NULL: a condition of rows */
+	const GptCallKind *kind; /* NULL: a condition */
+	bool drops; /* a condition of rows; else its value is a result */
 	ExprState *guard; /* NULL: none */
 	ExprState *expression; /* the call as it stands in the query, or the condition */
 	int result; /* number of the call */

@@ -35,7 +35,8 @@ typedef struct Asked
 	int n_rows;
 } Asked;
 
-static void drop_rows(GptBatch *batch, int number);
+static void test_rows(GptBatch *batch, int number);
+static void test_row(GptBatch *batch, GptBatchStep *step, GptBatchRow *row);
 static void answer(GptBatch *batch, int number);
 static bool is_next(const GptBatchRow *row, int step);
 static Datum copy_value(Datum value, Oid type);
@@ -57,11 +58,17 @@ gpt_batch_step_init(GptBatch *batch, GptBatchStep *step, List *expressions, int 
 	if (kind == GPT_BATCH_FILTER)
 	{
 		step->expression = ExecInitQual(list_make1(call), parent);
+		step->drops = true;
+		return;
+	}
+	step->result = batch->n_calls++;
+	if (kind == GPT_BATCH_CONDITION)
+	{
+		step->expression = ExecInitExpr((Expr *) call, parent);
 		return;
 	}
 	n = list_length(call->args);
 	step->kind = gpt_batch_kind(kind);
-	step->result = batch->n_calls++;
 	if (IsA(linitial(call->args), Const))
 		step->model = TextDatumGetCString(linitial_node(Const, call->args)->constvalue);
 	step->expression = ExecInitExpr((Expr *) call, parent);
@@ -81,14 +88,14 @@ gpt_batch_step_run(GptBatch *batch, int number)
 	MemoryContext caller = MemoryContextSwitchTo(batch->context);
 
 	if (batch->steps[number].kind == NULL)
-		drop_rows(batch, number);
+		test_rows(batch, number);
 	else
 		answer(batch, number);
 	MemoryContextSwitchTo(caller);
 }
 
 static void
-drop_rows(GptBatch *batch, int number)
+test_rows(GptBatch *batch, int number)
 {
 	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
 
@@ -99,10 +106,23 @@ drop_rows(GptBatch *batch, int number)
 		if (!is_next(row, number))
 			continue;
 		gpt_batch_load(batch, row);
-		row->dropped = !ExecQual(batch->steps[number].expression, econtext);
+		test_row(batch, &batch->steps[number], row);
 		row->n_done++;
 		ResetExprContext(econtext);
 	}
+}
+
+/* The condition of the present row. */
+static void
+test_row(GptBatch *batch, GptBatchStep *step, GptBatchRow *row)
+{
+	ExprContext *econtext = batch->scan.ss.ps.ps_ExprContext;
+
+	if (step->drops)
+		row->dropped = !ExecQual(step->expression, econtext);
+	else if (step->guard == NULL || ExecQual(step->guard, econtext))
+		row->values[step->result] =
+			ExecEvalExprSwitchContext(step->expression, econtext, &row->nulls[step->result]);
 }
 
 /* Whether the step is the next one of a row that is left. */
@@ -296,7 +316,9 @@ gpt_batch_step_finish(GptBatch *batch, GptBatchRow *row)
 		MemoryContext caller;
 
 		gpt_batch_load(batch, row);
-		if (step->kind == NULL && !ExecQual(step->expression, econtext))
+		if (step->kind == NULL)
+			test_row(batch, step, row);
+		if (row->dropped)
 			return false;
 		if (step->kind == NULL || (step->guard != NULL && !ExecQual(step->guard, econtext)))
 			continue;

@@ -80,6 +80,8 @@ SELECT c.*, q FROM unnest(ARRAY[
 	$$SELECT odd AND gpt_score('clauses', body) > 1.3 AND gpt_score('clauses', body, 'logprob') > -50 FROM line$$,
 	$$SELECT odd OR gpt_score('clauses', body) > 1.3 OR gpt_score('clauses', body, 'logprob') > -50 FROM line$$,
 	$$SELECT gpt_score('clauses', gpt_generate('clauses', body, 3, seed => id)) FROM line$$,
+	$$SELECT CASE WHEN EXISTS (SELECT FROM class c WHERE c.class = id % 7 OFFSET 0) THEN gpt_score('clauses', body) WHEN id < 30 THEN gpt_score('clauses', body || '!') END FROM line$$,
+	$$SELECT id FROM line l WHERE id IN (SELECT c.class * 7 FROM class c WHERE c.class > l.class) OR gpt_score('clauses', body) > 1.3$$,
 	$$SELECT CASE WHEN random() < 2 THEN gpt_score('clauses', body) END FROM line$$,
 	$$SELECT greatest(gpt_score('clauses', body), 1.3), ARRAY[gpt_score('clauses', body)], ROW(gpt_classify('labels', body), id), gpt_score('clauses', body) IS NULL FROM line$$]) q, compare(q) c;
 
