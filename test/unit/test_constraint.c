@@ -400,6 +400,31 @@ test_refusals(LmSession *session)
 	lm_vocabulary_free(vocabulary);
 }
 
+/* Nor are signs of numbers and of JSON: the tokens have no digit and no quote. */
+static void
+test_signs(const LmVocabulary *vocabulary)
+{
+	LmJsonValue schema = {.kind = LM_JSON_TRUE, .first = -1, .next = -1};
+	LmError error;
+	LmBuilder *builder = lm_builder_create(&host, vocabulary, &error);
+
+	lm_build_decimals(builder, &(LmDecimals){.digits = 3});
+	lm_build_text(builder, (LmBytes){"bad", 3});
+	lm_build_either(builder);
+	{
+		LmAutomaton *automaton = lm_builder_finish(builder, &error);
+
+		ok(lm_automaton_accepts(automaton, (LmBytes){"bad", 3}, &error) &&
+			   !lm_automaton_accepts(automaton, (LmBytes){"1", 1}, &error),
+		   "digits that cannot be written are none");
+		lm_automaton_free(automaton);
+	}
+	builder = lm_builder_create(&host, vocabulary, &error);
+	lm_build_schema(builder, &schema, 1, false);
+	ok(!lm_builder_finish(builder, &error) && error.code == LM_ERR_ARGUMENT,
+	   "JSON without signs is none");
+}
+
 /* Characters that the tokens cannot write are never begun. */
 static void
 test_characters(LmEngine *engine)
@@ -433,6 +458,7 @@ test_characters(LmEngine *engine)
 		   !lm_automaton_accepts(automaton, choices[2], &error),
 	   "choices that cannot be written are none");
 	lm_automaton_free(automaton);
+	test_signs(vocabulary);
 	ok(!lm_choices_create(&host, choices + 2, 1, vocabulary, &error) &&
 		   error.code == LM_ERR_ARGUMENT && !automaton_of("漢+", vocabulary),
 	   "where nothing can be written there is an error");

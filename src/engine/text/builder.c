@@ -93,6 +93,10 @@ lm_builder_state(LmBuilder *builder, LmNfaState state)
 		builder->failed = true;
 		return -1;
 	}
+	/* A sign of the syntax that no token can write leads nowhere. */
+	if (state.is_byte && state.low == state.high && state.low < 0x80 && builder->vocabulary &&
+		!lm_vocabulary_writes(builder->vocabulary, state.low))
+		state.out = -1;
 	builder->states[builder->n_states] = state;
 	return (int32_t) builder->n_states++;
 }
@@ -131,10 +135,11 @@ lm_builder_at(LmBuilder *builder, size_t depth)
 void
 lm_build_bytes(LmBuilder *builder, uint8_t low, uint8_t high)
 {
-	int32_t out = lm_builder_fork(builder, -1, -1);
-	int32_t in = lm_builder_state(builder, (LmNfaState){true, low, high, out, -1});
+	LmCodeRange range = {low, high};
+	bool before = lm_builder_quote(builder, false);
 
-	lm_builder_push(builder, (LmFragment){out, in, out});
+	lm_build_class(builder, &range, 1);
+	lm_builder_quote(builder, before);
 }
 
 void

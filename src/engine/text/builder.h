@@ -47,7 +47,7 @@ LmFragment *lm_builder_at(LmBuilder *builder, size_t depth);
 /* Asks the host from time to time, for loops whose length the input decides. */
 bool lm_builder_go_on(LmBuilder *builder, size_t i);
 
-/* One byte of a range. */
+/* One character of ASCII, never quoted. */
 void lm_build_bytes(LmBuilder *builder, uint8_t low, uint8_t high);
 void lm_build_ascii(LmBuilder *builder, const char *text); /* a text, never quoted */
 
