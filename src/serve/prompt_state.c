@@ -17,8 +17,8 @@
 #include "serve/prompt_state.h"
 
 /*
- * Shorter beginnings are computed in less time than their files take (bench/prompts.sh: 64 tokens
- * of a model of a million parameters take 1 ms, the file 0.1 ms).
+ * Shorter beginnings are computed in less time than their files take: a prompt of 70 tokens and one
+ * more take 2.8 ms with 2.5 million parameters, and 1.8 ms where 64 of them are read.
  */
 #define LEAST_PAGES 2
 /* Of what a file would have, another one has not to have this share: a prompt that grows with each
