@@ -32,7 +32,7 @@ CREATE TABLE line AS SELECT i AS id, string_agg(w.word, '' ORDER BY k) AS body
 	FROM (SELECT i, (7 + floor(random() * 16))::int AS s FROM generate_series(1, $rows) i) l, generate_series(1, 200) k,
 		LATERAL (SELECT n FROM zipf z WHERE z.s = l.s AND up_to >= random() + 0 * (k + i) ORDER BY up_to LIMIT 1) z JOIN word w USING (n) GROUP BY i;
 VACUUM ANALYZE line;
-SELECT gpt_train_tokenizer('t', 'SELECT string_agg(word, '''') FROM word, generate_series(1, 20) i GROUP BY i', '{"vocabulary": 4096}') AS job \gset
+SELECT gpt_train_tokenizer('t', 'SELECT string_agg(word, '''') FROM word, generate_series(1, 20) i GROUP BY i', '{"vocabulary": 3000}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT gpt_train('m', 'SELECT body FROM line WHERE id % 10 = 0', '{"layers": $layers, "heads": $heads, "channels": $channels, "context": 256,
 	"tokenizer": "t", "steps": $steps, "seed": 1, "threads": 1}') AS job \gset

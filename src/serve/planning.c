@@ -5,16 +5,7 @@
  *
  * The server asks the support function of each such function: first while it simplifies a query's
  * expressions, which is how a planning learns that it has calls, then for costs and rows. What the
- * results are like has no request in the server: `gpt_classify(m, x) = 'spam'` is estimated by the
- * operator's function, which looks for statistics of the expression, and the one place in which it
- * looks is an index on it. So each relation gets an index that is none: partial, on no rows, so
- * that it serves no scan, with the call as its column; and the statistics of this column are made
- * of what the model's version keeps (planning_statistics.c). All estimates then are the server's:
- * =, <>, IN, <, BETWEEN, LIKE, IS NULL, joins, and the groups of GROUP BY.
- *
- * Alternatives: gpt_classify(m, x) = 'spam' as a function of ours, which SupportRequestSelectivity
- * covers, would need operators of a type of ours; changing the rows of a relation afterwards
- * (set_rel_pathlist_hook) comes too late for joins and guesses which clause was counted how.
+ * results are like is asked elsewhere (planning_index.c).
  *
  * A relation whose calls cost much gets as many parallel workers as these are worth, whatever its
  * size, in the place of its option parallel_workers, unless it has this option.
@@ -24,10 +15,8 @@
 #include <math.h>
 
 #include "access/transam.h"
-#include "catalog/pg_statistic_ext.h"
 #include "jit/jit.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
 #include "optimizer/appendinfo.h"
@@ -35,8 +24,6 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/paths.h"
 #include "optimizer/plancat.h"
-#include "statistics/statistics.h"
-#include "utils/selfuncs.h"
 
 #include "core/compat.h"
 #include "serve/planning.h"
@@ -48,9 +35,7 @@
 static GptPlanned *plannings = NULL; /* those in progress, the innermost first */
 
 static get_relation_info_hook_type previous_relation_info = NULL;
-static get_index_stats_hook_type previous_index_stats = NULL;
 
-static GptPlanned *find_planned(const PlannerGlobal *global);
 static GptPlanned *make_planned(PlannerInfo *root);
 static void forget(void *planned);
 static Node *note_function(SupportRequestSimplify *request);
@@ -65,19 +50,14 @@ static void add_cost_of_transition(PlannerInfo *root, const AggTransInfo *transi
 								   const RelOptInfo *rel, QualCost *per_row);
 static Index member_of(const PlannerInfo *root, Index relation, Relids relids);
 static Node *translated(PlannerInfo *root, FuncExpr *call, Index part, Index whole);
-static GptPlannedLevel *level_of(GptPlanned *planned, PlannerInfo *root);
 static void add_workers(PlannerInfo *root, RelOptInfo *rel, double cost_of_row);
-static void add_statistics(GptPlanned *planned, GptPlannedLevel *level, FuncExpr *call,
-						   RelOptInfo *rel, Oid relation);
-static bool index_stats(PlannerInfo *root, Oid index, AttrNumber column, VariableStatData *found);
 
 void
 gpt_planning_init(void)
 {
 	previous_relation_info = get_relation_info_hook;
 	get_relation_info_hook = relation_info;
-	previous_index_stats = get_index_stats_hook;
-	get_index_stats_hook = index_stats;
+	gpt_planned_index_init();
 }
 
 Node *
@@ -98,8 +78,8 @@ gpt_planning_support(Node *request)
 
 /* ---- Plannings in progress ---------------------------------------------- */
 
-static GptPlanned *
-find_planned(const PlannerGlobal *global)
+GptPlanned *
+gpt_planned_find(const PlannerGlobal *global)
 {
 	GptPlanned *planned = plannings;
 
@@ -112,7 +92,7 @@ find_planned(const PlannerGlobal *global)
 static GptPlanned *
 make_planned(PlannerInfo *root)
 {
-	GptPlanned *planned = find_planned(root->glob);
+	GptPlanned *planned = gpt_planned_find(root->glob);
 
 	if (planned != NULL)
 		return planned;
@@ -257,13 +237,12 @@ relation_info(PlannerInfo *root, Oid relation, bool is_parent, RelOptInfo *rel)
 
 	if (previous_relation_info != NULL)
 		previous_relation_info(root, relation, is_parent, rel);
-	if (plannings != NULL)
-		planned = find_planned(root->glob);
+	planned = gpt_planned_find(root->glob);
 	if (planned == NULL && root->agginfos != NIL && has_aggregate(root))
 		planned = make_planned(root);
 	if (planned == NULL)
 		return;
-	level = level_of(planned, root);
+	level = gpt_planned_level(planned, root);
 	foreach (cell, level->calls)
 	{
 		FuncExpr *call = lfirst(cell);
@@ -274,8 +253,8 @@ relation_info(PlannerInfo *root, Oid relation, bool is_parent, RelOptInfo *rel)
 			continue;
 		add_function_cost(root, call->funcid, (Node *) call, &per_row);
 		if (bms_membership(relids) == BMS_SINGLETON)
-			add_statistics(planned, level, (FuncExpr *) translated(root, call, rel->relid, of), rel,
-						   relation);
+			gpt_planned_index_add(
+				planned, level, (FuncExpr *) translated(root, call, rel->relid, of), rel, relation);
 	}
 	foreach (cell, root->aggtransinfos)
 		add_cost_of_transition(root, lfirst(cell), rel, &per_row);
@@ -401,8 +380,8 @@ collect_calls(Node *node, void *context)
 }
 
 /* The calls of a level of a query, found when it is first asked for. */
-static GptPlannedLevel *
-level_of(GptPlanned *planned, PlannerInfo *root)
+GptPlannedLevel *
+gpt_planned_level(GptPlanned *planned, PlannerInfo *root)
 {
 	CallSearch search = {planned, NIL};
 	GptPlannedLevel *level;
@@ -447,111 +426,6 @@ add_workers(PlannerInfo *root, RelOptInfo *rel, double cost_of_row)
 	n_workers = Min(n_workers, Min((double) rel->pages - 1, max_parallel_workers_per_gather));
 	if (n_workers > compute_parallel_worker(rel, rel->pages, -1, max_parallel_workers_per_gather))
 		rel->rel_parallel_workers = (int) n_workers;
-}
-
-/* ---- Statistics --------------------------------------------------------- */
-
-/* Whether the server finds statistics of the expression without us: extended ones. */
-static bool
-has_statistics(const RelOptInfo *rel, const Node *expression)
-{
-	ListCell *cell;
-
-	foreach (cell, rel->statlist)
-	{
-		const StatisticExtInfo *info = lfirst(cell);
-
-		if (info->kind == STATS_EXT_EXPRESSIONS && list_member(info->exprs, expression))
-			return true;
-	}
-	return false;
-}
-
-/* Gives the relation an index that is none, with the call as its column. */
-static void
-add_statistics(GptPlanned *planned, GptPlannedLevel *level, FuncExpr *call, RelOptInfo *rel,
-			   Oid relation)
-{
-	GptPlannedStatistics *statistics;
-	IndexOptInfo *index;
-	GptPlannedCall read;
-	MemoryContext caller;
-
-	if (!gpt_planned_call(&read, planned, (Node *) call) || !gpt_planned_is_kept(&read) ||
-		has_statistics(rel, (Node *) call))
-		return;
-	caller = MemoryContextSwitchTo(planned->context);
-	statistics = palloc0(sizeof(GptPlannedStatistics));
-	statistics->relation = relation;
-	statistics->call = call;
-	level->statistics = lappend(level->statistics, statistics);
-	index = makeNode(IndexOptInfo);
-	index->indexoid = relation; /* no index has this oid, and it has a name */
-	index->rel = rel;
-	index->hypothetical = true;
-	index->ncolumns = index->nkeycolumns = 1;
-	index->indexkeys = palloc0(sizeof(int));
-	index->indexcollations = palloc0(sizeof(Oid));
-	index->opfamily = palloc0(sizeof(Oid));
-	index->opcintype = palloc0(sizeof(Oid));
-	index->canreturn = palloc0(sizeof(bool));
-	index->opclassoptions = palloc0(sizeof(bytea *));
-	index->indexprs = list_make1(call);
-	index->indextlist = list_make1(makeTargetEntry((Expr *) call, 1, NULL, false));
-	index->indpred = list_make1(makeBoolConst(false, false));
-	rel->indexlist = lappend(rel->indexlist, index);
-	MemoryContextSwitchTo(caller);
-}
-
-/* The statistics of such an index, made when they are first asked for. */
-static GptPlannedStatistics *
-find_statistics(GptPlanned *planned, PlannerInfo *root, Oid relation, const Node *expression)
-{
-	ListCell *cell;
-
-	foreach (cell, level_of(planned, root)->statistics)
-	{
-		GptPlannedStatistics *statistics = lfirst(cell);
-		GptPlannedCall call;
-		MemoryContext caller;
-
-		if (statistics->relation != relation || !equal(statistics->call, expression))
-			continue;
-		if (!statistics->made && gpt_planned_call(&call, planned, (Node *) statistics->call))
-		{
-			caller = MemoryContextSwitchTo(planned->context);
-			statistics->tuple = gpt_planned_tuple(&call, root);
-			MemoryContextSwitchTo(caller);
-		}
-		statistics->made = true;
-		return statistics;
-	}
-	return NULL;
-}
-
-/* The tuple stays until the end of the planning. */
-static void
-keep_tuple(HeapTuple tuple)
-{
-}
-
-/* The server asks for the statistics of a column of an index that is an expression. */
-static bool
-index_stats(PlannerInfo *root, Oid index, AttrNumber column, VariableStatData *found)
-{
-	GptPlanned *planned = plannings != NULL ? find_planned(root->glob) : NULL;
-	GptPlannedStatistics *statistics =
-		planned != NULL ? find_statistics(planned, root, index, found->var) : NULL;
-
-	if (statistics == NULL)
-		return previous_index_stats != NULL && previous_index_stats(root, index, column, found);
-	if (statistics->tuple == NULL)
-		return false;
-	found->statsTuple = statistics->tuple;
-	found->freefunc = keep_tuple;
-	/* Who may use the model may read what it keeps (gpt_versions). */
-	found->acl_ok = true;
-	return true;
 }
 
 /* ---- Finished plans ----------------------------------------------------- */

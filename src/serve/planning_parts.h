@@ -70,7 +70,7 @@ typedef struct GptPlannedLevel
 /* The distribution of a call's results, of rows of one relation. */
 typedef struct GptPlannedStatistics
 {
-	Oid relation; /* the index that is none bears its oid */
+	Oid relation; /* the index that is none bears its oid; InvalidOid: a column of the query */
 	FuncExpr *call;
 	bool made; /* tuple is set */
 	HeapTuple tuple; /* a row of pg_statistic, or NULL */
@@ -88,6 +88,18 @@ struct GptPlanned
 	List *levels; /* GptPlannedLevel */
 	List *indexed; /* calls in conditions that an index has the results of */
 };
+
+/*
+ * src/serve/planning.c: what is known of a planning; NULL: it has no calls. _level: of one of its
+ * queries.
+ */
+extern GptPlanned *gpt_planned_find(const PlannerGlobal *global);
+extern GptPlannedLevel *gpt_planned_level(GptPlanned *planned, PlannerInfo *root);
+
+/* src/serve/planning_index.c: gives statistics of a call to a relation, if there are any. */
+extern void gpt_planned_index_init(void);
+extern void gpt_planned_index_add(GptPlanned *planned, GptPlannedLevel *level, FuncExpr *call,
+								  RelOptInfo *rel, Oid relation);
 
 /* src/serve/planning_call.c: the row of a function's table; NULL: it calls no model. */
 extern const GptPlannedFunction *gpt_planned_function(Oid function);

@@ -55,6 +55,8 @@ SELECT query, planned, actual FROM (SELECT query, planned_rows(query) AS planned
 	$$SELECT FROM dish d JOIN (VALUES ('sad', 1), ('odd', 2)) v (label, n) ON gpt_classify('plan_moods', body) = label$$,
 	$$SELECT FROM part WHERE gpt_classify('plan_moods', body) = 'glad'$$,
 	$$SELECT FROM (SELECT body FROM dish UNION ALL SELECT body FROM dish) d WHERE gpt_classify('plan_moods', body) = 'glad'$$,
+	$$WITH c AS MATERIALIZED (SELECT id, gpt_classify('plan_moods', body) AS mood FROM dish) SELECT FROM c WHERE mood = 'glad'$$,
+	$$SELECT FROM (SELECT id, gpt_classify('plan_moods', body) AS mood FROM dish OFFSET 0) s WHERE mood IN ('glad', 'odd')$$,
 	format($$SELECT FROM dish WHERE gpt_score('plan_texts', body) < %s$$, (SELECT percentile_cont(0.3) WITHIN GROUP (ORDER BY gpt_score('plan_texts', body)) FROM dish)),
 	format($$SELECT FROM dish WHERE gpt_score('plan_texts', body, 'logprob') >= %s$$, (SELECT percentile_cont(0.8) WITHIN GROUP (ORDER BY gpt_score('plan_texts', body, 'logprob')) FROM dish)),
 	format($$SELECT FROM dish WHERE gpt_score('plan_texts', body, 'mean_logprob') > %s$$, (SELECT percentile_cont(0.6) WITHIN GROUP (ORDER BY gpt_score('plan_texts', body, 'mean_logprob')) FROM dish)),
