@@ -54,6 +54,7 @@ typedef struct Maintained
 typedef struct Entry
 {
 	Oid relation;
+	Oid root; /* that it is a partition of, or itself */
 	bool valid; /* nothing has changed since it was begun */
 	bool complete; /* no error ended the reading */
 	MemoryContext context;
@@ -247,23 +248,22 @@ mark(const Maintained *maintained, const TriggerData *data)
 
 /* ---- What the session knows of a table ---------------------------------- */
 
-/* An entry may be in use: it is read again when it is next looked for. */
+/*
+ * An entry may be in use: it is read again when it is next looked for. What is maintained of a
+ * partition belongs to the partitioned table, whose invalidation counts, too.
+ */
 static void
 forget(Datum argument, Oid relation)
 {
 	HASH_SEQ_STATUS scan;
 	Entry *entry;
 
-	if (OidIsValid(relation))
-	{
-		entry = hash_search(entries, &relation, HASH_FIND, NULL);
-		if (entry != NULL)
-			entry->valid = false;
-		return;
-	}
 	hash_seq_init(&scan, entries);
 	while ((entry = hash_seq_search(&scan)) != NULL)
-		entry->valid = false;
+	{
+		if (!OidIsValid(relation) || entry->relation == relation || entry->root == relation)
+			entry->valid = false;
+	}
 }
 
 static void
@@ -334,6 +334,7 @@ fill_entry(Entry *entry, Relation relation)
 
 	if (relation->rd_rel->relispartition)
 		tables = list_concat(tables, get_partition_ancestors(RelationGetRelid(relation)));
+	entry->root = llast_oid(tables);
 	foreach (table, tables)
 	{
 		ListCell *cell;
@@ -363,6 +364,7 @@ find_entry(Relation relation)
 	{
 		entry->valid = entry->complete = false;
 		entry->context = NULL;
+		entry->root = oid;
 	}
 	if (entry->valid && entry->complete)
 		return entry;
