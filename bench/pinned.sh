@@ -1,12 +1,13 @@
 #!/bin/bash
 #
-# bench/pinned.sh - lookups by an index on what a fixed version says of a text, and by a generated column, beside a plain column with the same values
-# (about five minutes).
+# bench/pinned.sh - lookups by an index on what a fixed version says of a text, and by a generated column, beside a plain
+# column with the same values (five minutes on an idle machine).
 #
-# ROWS (20,000) rows of about 20 tokens, a language model and a classifier of 500 labels, both of one layer. The time of CREATE INDEX alone and with
-# two parallel workers; then ROUNDS (3) of LOOKUPS (1,000), one client: by the score, which finds one row, and by the class, which finds some; planned
-# each time (simple) and prepared. Microseconds of the session a lookup, ratios to the plain column, and instructions of the processor, counted by
-# valgrind.
+# ROWS (20,000) rows of about 20 tokens, a language model and a classifier of 500 labels, both of one layer. The time of
+# CREATE INDEX alone and with two parallel workers. Then ROUNDS (3; 0: only the last part) of LOOKUPS (1,000), one
+# client: by the score, which finds one row, and by the class, which finds some; planned each time (simple) and
+# prepared. Microseconds of the session a lookup, ratios to the plain column, and instructions of the processor, counted
+# by valgrind.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -90,6 +91,7 @@ instructions()
 
 for kind in score class; do
 	for protocol in simple prepared; do
+		((rounds > 0)) || continue
 		for ((round = 0; round < rounds; round++)); do
 			echo "$(measure index.$kind $protocol) $(measure generated.$kind $protocol) $(measure plain.$kind $protocol)"
 		done >"$work/measured"
