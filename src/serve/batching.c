@@ -52,7 +52,7 @@ plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo
 		return statement;
 	gpt_planning_finish(statement);
 	if (gpt_batching && gpt_batch_may_call(statement))
-		gpt_batch_place(statement);
+		gpt_batch_place(statement, cursor_options);
 	return statement;
 }
 

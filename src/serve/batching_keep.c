@@ -6,26 +6,25 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/tuplestore.h"
 
 #include "serve/batching_parts.h"
 
-#define FIRST_PLACES 64
-
 struct GptBatchKept
 {
 	MemoryContext context;
 	Tuplestorestate *rows;
-	TupleTableSlot *row;
-	ItemPointerData *places; /* [n_kept] */
-	int64 n_room;
+	TupleTableSlot *row; /* from the store: the columns, then the place */
+	TupleTableSlot *wide; /* into the store */
 	int64 n_kept;
 	int64 position; /* of the row that was returned last, from 1; 0: before the first */
 	bool ended; /* all rows are kept */
 };
 
+static TupleDesc with_place(TupleDesc columns);
 static TupleTableSlot *go_back(GptBatchKept *kept, GptBatch *batch);
 static TupleTableSlot *show_kept(GptBatchKept *kept, GptBatch *batch);
 
@@ -33,12 +32,25 @@ GptBatchKept *
 gpt_batch_keep_begin(GptBatch *batch, EState *estate)
 {
 	GptBatchKept *kept = palloc0(sizeof(GptBatchKept));
+	TupleDesc descriptor;
 
 	kept->context = CurrentMemoryContext;
-	kept->row =
-		ExecInitExtraTupleSlot(estate, batch->scan.ss.ps.ps_ResultTupleDesc, &TTSOpsMinimalTuple);
+	descriptor = with_place(batch->scan.ss.ps.ps_ResultTupleDesc);
+	kept->row = ExecInitExtraTupleSlot(estate, descriptor, &TTSOpsMinimalTuple);
+	kept->wide = ExecInitExtraTupleSlot(estate, descriptor, &TTSOpsVirtual);
 	gpt_batch_keep_none(kept);
 	return kept;
+}
+
+static TupleDesc
+with_place(TupleDesc columns)
+{
+	TupleDesc descriptor = CreateTemplateTupleDesc(columns->natts + 1);
+
+	for (int i = 1; i <= columns->natts; i++)
+		TupleDescCopyEntry(descriptor, i, columns, i);
+	TupleDescInitEntry(descriptor, columns->natts + 1, "place", TIDOID, -1, 0);
+	return descriptor;
 }
 
 void
@@ -103,8 +115,8 @@ show_kept(GptBatchKept *kept, GptBatch *batch)
 	int n = slot->tts_tupleDescriptor->natts;
 
 	ExecStoreAllNullTuple(scan);
-	scan->tts_tid = kept->places[kept->position - 1];
 	slot_getallattrs(kept->row);
+	scan->tts_tid = *(ItemPointer) DatumGetPointer(kept->row->tts_values[n]);
 	ExecClearTuple(slot);
 	memcpy(slot->tts_values, kept->row->tts_values, n * sizeof(Datum));
 	memcpy(slot->tts_isnull, kept->row->tts_isnull, n * sizeof(bool));
@@ -114,22 +126,22 @@ show_kept(GptBatchKept *kept, GptBatch *batch)
 void
 gpt_batch_keep_row(GptBatchKept *kept, GptBatch *batch, TupleTableSlot *slot)
 {
+	int n = kept->wide->tts_tupleDescriptor->natts - 1;
+
 	if (TupIsNull(slot))
 	{
 		kept->ended = true;
 		kept->position = kept->n_kept + 1;
 		return;
 	}
-	if (kept->n_kept == kept->n_room)
-	{
-		int64 n = Max(kept->n_room * 2, FIRST_PLACES);
-		Size size = n * sizeof(ItemPointerData);
-
-		kept->places = kept->places == NULL ? MemoryContextAllocHuge(kept->context, size)
-											: repalloc_huge(kept->places, size);
-		kept->n_room = n;
-	}
-	kept->places[kept->n_kept++] = batch->scan.ss.ss_ScanTupleSlot->tts_tid;
-	kept->position = kept->n_kept;
-	tuplestore_puttupleslot(kept->rows, slot);
+	slot_getallattrs(slot);
+	ExecClearTuple(kept->wide);
+	memcpy(kept->wide->tts_values, slot->tts_values, n * sizeof(Datum));
+	memcpy(kept->wide->tts_isnull, slot->tts_isnull, n * sizeof(bool));
+	kept->wide->tts_values[n] = PointerGetDatum(&batch->scan.ss.ss_ScanTupleSlot->tts_tid);
+	kept->wide->tts_isnull[n] = false;
+	ExecStoreVirtualTuple(kept->wide);
+	tuplestore_puttupleslot(kept->rows, kept->wide);
+	ExecClearTuple(kept->wide);
+	kept->position = ++kept->n_kept;
 }

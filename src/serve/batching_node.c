@@ -47,7 +47,8 @@ gpt_batch_node(GptCut *cut, Plan *below, GptBatchWalk *walk, const GptBatchAbove
 	node->custom_exprs = cut->steps;
 	node->custom_private = list_make2(cut->kinds, gpt_batch_bound_write(&above->bound));
 	node->methods = &gpt_batch_methods;
-	if (ExecSupportsBackwardScan(below))
+	/* A loop of PL/pgSQL or a portal of the protocol goes forward only. */
+	if (walk->is_cursor && ExecSupportsBackwardScan(below))
 		node->flags = CUSTOMPATH_SUPPORT_BACKWARD_SCAN;
 	walk->n_nodes++;
 	walk->cost += cost_of_calls(cut, plan->plan_rows);

@@ -114,6 +114,7 @@ typedef struct GptBatchWalk
 {
 	PlannedStmt *statement;
 	GptBatchSubplan *subplans; /* [n] */
+	bool is_cursor; /* which may be scrolled */
 	int last_node_id;
 	int n_nodes; /* that were put into the plans */
 	double cost; /* of their calls */
@@ -134,7 +135,7 @@ typedef struct GptBatchAbove
  * src/serve/batching_place.c: puts nodes into the statement's plans; the cost of their calls, or
  * less than 0 if it put none.
  */
-extern double gpt_batch_place(PlannedStmt *statement);
+extern double gpt_batch_place(PlannedStmt *statement, int cursor_options);
 
 /*
  * src/serve/batching_node.c: the node of the steps over a plan, without its list; and the list.

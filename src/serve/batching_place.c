@@ -32,13 +32,14 @@ static bool is_movable_join(const Plan *plan);
 static List *cut_from_call(List **conditions);
 
 double
-gpt_batch_place(PlannedStmt *statement)
+gpt_batch_place(PlannedStmt *statement, int cursor_options)
 {
 	GptBatchAbove top = {.bound.run = true};
 	int n = list_length(statement->subplans);
 	GptBatchWalk walk = {.statement = statement, .subplans = palloc0(n * sizeof(GptBatchSubplan))};
 	ListCell *cell;
 
+	walk.is_cursor = (cursor_options & (CURSOR_OPT_SCROLL | CURSOR_OPT_FAST_PLAN)) != 0;
 	walk.last_node_id = greatest_node_id(statement->planTree);
 	foreach (cell, statement->subplans)
 		walk.last_node_id = Max(walk.last_node_id, greatest_node_id(lfirst(cell)));
