@@ -55,7 +55,7 @@ typedef struct Entry
 
 struct GptBatchMemo
 {
-	MemoryContext owner;
+	MemoryContext owner; /* of the statement: a context without a parent would outlive it */
 	MemoryContext context; /* of the table and all values */
 	memo_hash *table;
 	MemoryContext old_context; /* NULL before the first table was full */
@@ -86,8 +86,7 @@ gpt_batch_memo_begin(FuncExpr *call, int n_calls)
 	if (func_volatile(call->funcid) == PROVOLATILE_VOLATILE)
 		return NULL;
 	memo = palloc0(sizeof(GptBatchMemo));
-	memo->context =
-		AllocSetContextCreate(CurrentMemoryContext, "gpt batch memo", ALLOCSET_DEFAULT_SIZES);
+	memo->owner = CurrentMemoryContext;
 	memo->limit = get_hash_memory_limit() / n_calls;
 	memo->arguments = palloc(list_length(call->args) * sizeof(int));
 	memo->lengths = palloc(list_length(call->args) * sizeof(int16));

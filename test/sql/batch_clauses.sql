@@ -261,6 +261,14 @@ SELECT sum(calls) AS calls, sum(batches) AS batches FROM gpt_stat_models;
 SELECT gpt_stat_reset();
 SELECT loop(35);
 SELECT sum(calls) AS calls, sum(batches) AS batches FROM gpt_stat_models;
+-- the answers that a statement keeps belong to it, and go with it
+BEGIN;
+DECLARE answers CURSOR FOR SELECT gpt_score('clauses', body) FROM line WHERE id > 20;
+FETCH answers \g /dev/null
+SELECT DISTINCT parent FROM pg_backend_memory_contexts WHERE name = 'gpt batch memo';
+CLOSE answers;
+SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'gpt batch memo';
+COMMIT;
 
 SELECT gpt_drop_model('clauses'), gpt_drop_model('labels');
 DROP TABLE line, class;
