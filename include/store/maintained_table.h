@@ -14,6 +14,7 @@
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
 #include "nodes/bitmapset.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 
 #include "store/maintenance.h"
@@ -59,6 +60,15 @@ extern int gpt_maintained_key(AttrNumber **keys, Relation relation, const AttrNu
  */
 extern void gpt_maintained_table_read(GptMaintainedTable *table, Relation relation,
 									  const GptMaintenance *maintenance);
+
+/*
+ * Raises an error unless the role of the maintenance still owns the table and its partitions; a
+ * superuser must be their owner itself. Otherwise triggers, policies and rules of another owner
+ * would run as that role. Call it under a lock that keeps the owner from changing. Locks partitions
+ * like that.
+ */
+extern void gpt_maintained_check_owner(const GptMaintenance *maintenance, Relation relation,
+									   LOCKMODE lock);
 
 /* Whether table or column no longer exist, so that there is nothing to maintain. */
 extern bool gpt_maintained_is_gone(const GptMaintenance *maintenance);

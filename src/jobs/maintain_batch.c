@@ -102,6 +102,7 @@ gpt_batch_read(GptBatch *batch, int most)
 	gpt_stop_arm_lock_timeout(LOCK_WAIT_MS);
 	old_context = MemoryContextSwitchTo(batch->context);
 	relation = table_open(maintenance->relation, AccessShareLock);
+	gpt_maintained_check_owner(maintenance, relation, AccessShareLock);
 	if (gpt_maintained_refresh(maintenance, relation))
 		gpt_maintenance_set_names(maintenance);
 	gpt_maintained_table_read(&batch->table, relation, maintenance);
@@ -341,6 +342,18 @@ compute(GptBatch *batch, int n)
 	return is_of_column(batch, columns);
 }
 
+/* Locks the table against another owner, until the end of the transaction. */
+static void
+lock_table(const GptBatch *batch)
+{
+	Relation relation;
+
+	gpt_stop_arm_lock_timeout(LOCK_WAIT_MS);
+	relation = table_open(batch->maintenance->relation, RowExclusiveLock);
+	gpt_maintained_check_owner(batch->maintenance, relation, RowExclusiveLock);
+	table_close(relation, NoLock);
+}
+
 /* Locks what is unchanged; the numbers of these items, as int4[]. */
 static Datum
 lock_rows(GptBatch *batch, int from, int to, int *n_locked)
@@ -379,7 +392,7 @@ compute_and_write(GptBatch *batch, int from, int to)
 	{
 		same_type = compute(batch, n);
 		find_by_index();
-		gpt_stop_arm_lock_timeout(LOCK_WAIT_MS);
+		lock_table(batch);
 		values[0] = lock_rows(batch, from, to, &n_locked);
 	}
 	if (n_locked > 0)
@@ -500,6 +513,7 @@ clear_value(GptBatch *batch, const char *key)
 	Oid types[] = {TEXTOID};
 	Datum values[] = {CStringGetTextDatum(key)};
 
+	lock_table(batch);
 	gpt_key_text_settings();
 	connect();
 	gpt_mark_set_writing(batch->maintenance->number);

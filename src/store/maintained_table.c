@@ -11,14 +11,18 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
 #include "commands/defrem.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "core/compat.h"
 #include "store/maintained_table.h"
 
 static void read_column(GptColumnFacts *column, Relation relation, AttrNumber number);
@@ -194,6 +198,42 @@ read_operators(GptColumnFacts *column, Relation relation)
 	column->plain = true;
 	column->equals = operator_text(&column->plain, equals);
 	column->greater = operator_text(&column->plain, greater);
+}
+
+/* ---- Owners ------------------------------------------------------------- */
+
+static void
+check_owner(Oid relation, Oid owner, Oid role)
+{
+	if (owner == role || (!superuser_arg(role) && gpt_class_ownercheck(relation, role)))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("role \"%s\" no longer owns table \"%s\"",
+						   GetUserNameFromId(role, false), get_rel_name(relation)),
+					errdetail("The worker is the role that called gpt_maintain, and would run "
+							  "triggers of the new owner."),
+					errhint("Call gpt_maintain again as the owner.")));
+}
+
+void
+gpt_maintained_check_owner(const GptMaintenance *maintenance, Relation relation, LOCKMODE lock)
+{
+	ListCell *cell;
+
+	check_owner(RelationGetRelid(relation), relation->rd_rel->relowner, maintenance->owner);
+	if (relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return;
+	foreach (cell, find_all_inheritors(RelationGetRelid(relation), lock, NULL))
+	{
+		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(cell)));
+		Oid owner;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+		check_owner(lfirst_oid(cell), owner, maintenance->owner);
+	}
 }
 
 bool

@@ -106,6 +106,37 @@ is(ask(q{SELECT last_error FROM gpt_maintained WHERE relation = 'hers'::regclass
 is(ask(q{ALTER ROLE alice LOGIN; SET ROLE alice; SELECT gpt_maintain_run(); SELECT gpt_maintain_wait('hers', 'who', '60 s'); SELECT who FROM hers WHERE id = 2}),
 	"1\nt\nalice alice too late", 'gpt_maintain_run tries again');
 
+# another owner's triggers never run as the role of before
+ask(<<'SQL');
+GRANT CREATE ON SCHEMA public TO bob;
+CREATE TABLE given (id integer PRIMARY KEY, body text, label text);
+INSERT INTO given VALUES (1, 'one');
+CREATE TABLE split (id integer PRIMARY KEY, body text, label text) PARTITION BY RANGE (id);
+CREATE TABLE split1 PARTITION OF split FOR VALUES FROM (0) TO (100);
+CREATE TABLE ran (as_role text); GRANT INSERT ON ran TO public;
+SQL
+ask("SELECT gpt_maintain('$_', 'label', 'upper(body)'); SELECT gpt_maintain_wait('$_', 'label', '60 s')") for 'given', 'split';
+ask(<<'SQL');
+ALTER TABLE given OWNER TO bob;
+ALTER TABLE split1 OWNER TO bob;
+SET ROLE bob;
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO ran VALUES (current_user); RETURN NEW; END$$;
+CREATE TRIGGER tell BEFORE UPDATE ON given FOR EACH ROW EXECUTE FUNCTION tell();
+CREATE TRIGGER tell BEFORE UPDATE ON split1 FOR EACH ROW EXECUTE FUNCTION tell();
+INSERT INTO given VALUES (2, 'two');
+INSERT INTO split1 VALUES (2, 'two');
+SQL
+for my $table ('given', 'split')
+{
+	$node->poll_query_until('postgres', "SELECT tries > 0 FROM gpt_maintenance WHERE relation = '$table'::regclass");
+	like(ask("SELECT error FROM gpt_maintenance WHERE relation = '$table'::regclass"), qr/^role "\w+" no longer owns table "(given|split1)"/,
+		"the maintenance of $table stops when an owner changes");
+}
+is(ask('SELECT count(*) FROM ran'), '0', 'and no trigger ran');
+is(ask(q{GRANT EXECUTE ON FUNCTION tell() TO public; SELECT gpt_maintain('given', 'label', 'upper(body)');
+	SELECT gpt_maintain_wait('given', 'label', '60 s'); SELECT DISTINCT as_role FROM ran; SELECT label FROM given WHERE id = 2; DROP TABLE given, split, ran}) =~ s/^\d+\n//r,
+	"t\nbob\nTWO", 'called again, the worker is the new owner');
+
 # a copy does nothing before gpt_maintain is called there, and then goes on
 my $dump = $node->basedir . '/dump';
 $node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'a database is dumped');
