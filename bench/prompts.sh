@@ -3,9 +3,9 @@
 # bench/prompts.sh - prompts' beginnings that sessions share: computing them against reading them (a minute).
 #
 # Random weights of two shapes with the tokenizer "bytes" on one thread: 4 blocks of 128 channels (0.9 million
-# parameters) and 8 of 512 (26 million). A new session continues a prompt of TOKENS ("70 250 1000") tokens, whose beginning two
-# sessions have seen before, by one token: with gpt.prompt_cache off, and on. Prints the median over ROUNDS (5) of the
-# processor time of the call in ms, and the size of the largest file.
+# parameters) and 8 of 512 (26 million). A new session continues a prompt of TOKENS ("70 250 1000") tokens, whose
+# beginning two sessions have seen before, by one token: with gpt.prompt_cache off, and on. Prints the median over
+# ROUNDS (5) of the processor time of the call in ms, and the size of the largest file.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

@@ -103,7 +103,8 @@ SELECT length(gpt_generate('$1', 'a', 2, 0, draft => $draft));
 DELETE FROM answer WHERE pair = '$1' AND type = '$type' AND task = '$2' AND temperature = $3 AND way = '$4';
 SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1);
 INSERT INTO answer SELECT '$1', '$type', '$2', $3, '$4', i, gpt_generate('$1',
-	CASE '$2' WHEN 'text' THEN substr(body, $at, 100) ELSE substr(body, $at, 400) || E'\n\n' || substr(body, $at, 60) END, $tokens, $3, seed => i, draft => $draft)
+	CASE '$2' WHEN 'text' THEN substr(body, $at, 100)
+		ELSE substr(body, $at, 400) || E'\n\n' || substr(body, $at, 60) END, $tokens, $3, seed => i, draft => $draft)
 	FROM play, generate_series(1, $rows) i WHERE pair = '$1';
 SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1);
 SQL
