@@ -13,6 +13,7 @@
 
 #define ANY_NUMBER INT32_MAX /* of tokens that are left */
 #define FIRST_PLACES 64
+#define COMPARED 4 /* masks with which a new place is compared */
 
 /* The mask of a place. */
 typedef struct Mask
@@ -22,6 +23,7 @@ typedef struct Mask
 	int32_t most;
 	int32_t n;
 	int32_t set; /* of bits */
+	int32_t depth; /* bytes that the walk has looked at; 0: there was none */
 } Mask;
 
 struct LmConstraint
@@ -49,6 +51,7 @@ static bool make_room(LmConstraint *constraint, LmError *error);
 static Mask *find(LmConstraint *constraint, LmPlace place, int left);
 static bool add(LmConstraint *constraint, LmPlace place, int left, Mask **mask, LmError *error);
 static void index_mask(LmConstraint *constraint, size_t number);
+static bool compare(bool *same, Mask *added, LmConstraint *constraint, int left, LmError *error);
 static int32_t share(LmConstraint *constraint);
 
 LmConstraint *
@@ -232,16 +235,55 @@ mask_of(LmConstraint *constraint, LmPlace place, int left, Mask **mask, LmError 
 	return *mask || add(constraint, place, left, mask, error);
 }
 
+/*
+ * Whether the last masks that a walk has made have one for this place. Only where tokens are not
+ * scarce: then it does not matter how far the end is.
+ */
+static bool
+compare(bool *same, Mask *added, LmConstraint *constraint, int left, LmError *error)
+{
+	uint64_t *bits = constraint->sets + constraint->n_sets * constraint->n_words;
+	int n = 0;
+
+	*same = false;
+	for (size_t i = constraint->n_masks; i-- > 0 && n < COMPARED && !*same;)
+	{
+		const Mask *known = &constraint->masks[i];
+
+		if (known->left != ANY_NUMBER || known->depth == 0)
+			continue;
+		n++;
+		if (!lm_constraint_same(
+				same, &added->most, constraint->automaton, known->place, added->place,
+				known->depth < LM_SHORT_TOKEN ? known->depth : LM_SHORT_TOKEN, error))
+			return false;
+		*same = *same && left >= added->most;
+		if (!*same)
+			continue;
+		added->n = known->n;
+		memcpy(bits, constraint->sets + (size_t) known->set * constraint->n_words,
+			   constraint->n_words * sizeof *bits);
+		if (!lm_constraint_walk_long(bits, &added->n, &added->most, constraint->automaton,
+									 constraint->vocabulary, added->place, error))
+			return false;
+		*same = left >= added->most;
+	}
+	return true;
+}
+
 static bool
 add(LmConstraint *constraint, LmPlace place, int left, Mask **mask, LmError *error)
 {
 	Mask added = {.place = place};
+	bool same = false;
 
-	if (!make_room(constraint, error) ||
+	if (!make_room(constraint, error) || !compare(&same, &added, constraint, left, error))
+		return false;
+	if (!same &&
 		!lm_constraint_walk(constraint->sets + constraint->n_sets * constraint->n_words, &added.n,
 							&added.most, constraint->automaton, constraint->vocabulary,
 							(LmTokenSpan){0, constraint->vocabulary->n, 0}, place, left,
-							constraint->path, error))
+							constraint->path, &added.depth, error))
 		return false;
 	added.left = left >= added.most ? ANY_NUMBER : left;
 	added.set = share(constraint);
@@ -378,7 +420,7 @@ lm_follower_longer(const LmFollower *follower, LmBytes beginning, int left, cons
 {
 	LmConstraint *constraint = follower->constraint;
 	LmTokenSpan span = lm_vocabulary_longer(constraint->vocabulary, beginning);
-	int32_t n, most;
+	int32_t n, most, depth;
 	uint64_t *set;
 
 	/* After the last of the sets, where the next one will be. */
@@ -386,7 +428,7 @@ lm_follower_longer(const LmFollower *follower, LmBytes beginning, int left, cons
 		return false;
 	*bits = set = constraint->sets + constraint->n_sets * constraint->n_words;
 	return lm_constraint_walk(set, &n, &most, constraint->automaton, constraint->vocabulary, span,
-							  follower->place, left - 1, constraint->path, error);
+							  follower->place, left - 1, constraint->path, &depth, error);
 }
 
 int

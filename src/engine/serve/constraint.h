@@ -90,10 +90,25 @@ LmTokenSpan lm_vocabulary_longer(const LmVocabulary *vocabulary, LmBytes beginni
 /*
  * constraint_walk.c: sets the bits [V] of the tokens of a span that may follow a place, and *n.
  * *most: the longest of the shortest rests after each of them, in bytes, also of those that do not
- * fit. path: [longest token + 1], scratch.
+ * fit. *depth: bytes of a token that it has looked at, at most. path: [longest token + 1], scratch.
  */
 bool lm_constraint_walk(uint64_t *bits, int32_t *n, int32_t *most, LmAutomaton *automaton,
 						const LmVocabulary *vocabulary, LmTokenSpan span, LmPlace place, int left,
-						LmPlace *path, LmError *error);
+						LmPlace *path, int32_t *depth, LmError *error);
+
+/*
+ * The same of tokens of more than LM_SHORT_TOKEN bytes alone: bits and *n have those of another
+ * place, whose shorter tokens are the same, and *most is at least that of these. All fit.
+ */
+bool lm_constraint_walk_long(uint64_t *bits, int32_t *n, int32_t *most, LmAutomaton *automaton,
+							 const LmVocabulary *vocabulary, LmPlace place, LmError *error);
+
+/*
+ * constraint_same.c: whether the tokens that may follow a place are those that may follow a known
+ * one, of which a walk has looked at `depth` bytes at most. *most: no less than that of a walk.
+ * False is no proof that they differ. LM_ERR_MEMORY, LM_ERR_STOPPED, LM_ERR_LIMIT.
+ */
+bool lm_constraint_same(bool *same, int32_t *most, LmAutomaton *automaton, LmPlace known,
+						LmPlace place, int32_t depth, LmError *error);
 
 #endif /* LM_SERVE_CONSTRAINT_H */

@@ -27,6 +27,7 @@ typedef struct Walk
 	int left;
 	int32_t n;
 	int32_t most;
+	int32_t depth;
 } Walk;
 
 static bool walk_sets(Walk *walk, LmError *error);
@@ -35,9 +36,9 @@ static bool walk_choices(Walk *walk, LmError *error);
 bool
 lm_constraint_walk(uint64_t *bits, int32_t *n, int32_t *most, LmAutomaton *automaton,
 				   const LmVocabulary *vocabulary, LmTokenSpan span, LmPlace place, int left,
-				   LmPlace *path, LmError *error)
+				   LmPlace *path, int32_t *depth, LmError *error)
 {
-	Walk walk = {bits, automaton, vocabulary, span, path, left, 0, 0};
+	Walk walk = {bits, automaton, vocabulary, span, path, left, 0, 0, 0};
 	bool good;
 
 	memset(bits, 0, ((size_t) vocabulary->V + 63) / 64 * sizeof *bits);
@@ -45,6 +46,7 @@ lm_constraint_walk(uint64_t *bits, int32_t *n, int32_t *most, LmAutomaton *autom
 	good = automaton->dfa ? walk_sets(&walk, error) : walk_choices(&walk, error);
 	*n = walk.n;
 	*most = walk.most;
+	*depth = walk.depth;
 	return good;
 }
 
@@ -106,6 +108,7 @@ walk_all(Walk *walk, bool sets, LmError *error)
 				break;
 		}
 		alive = at;
+		walk->depth = at + dead > walk->depth ? at + dead : walk->depth;
 		/* Where no text goes on with the first byte, all tokens that have it are passed over. */
 		if (dead && at == 0)
 			i = vocabulary->firsts[(uint8_t) bytes[0] + 1] - 1;
@@ -125,4 +128,30 @@ static bool
 walk_choices(Walk *walk, LmError *error)
 {
 	return walk_all(walk, false, error);
+}
+
+bool
+lm_constraint_walk_long(uint64_t *bits, int32_t *n, int32_t *most, LmAutomaton *automaton,
+						const LmVocabulary *vocabulary, LmPlace place, LmError *error)
+{
+	for (int i = 0; i < vocabulary->n_longs; i++)
+	{
+		int token = vocabulary->longs[i];
+		int32_t id = vocabulary->ids[token];
+		uint64_t bit = (uint64_t) 1 << (id & 63);
+		LmPlace after = place;
+		bool dead = false;
+
+		if (i % POLLED == 0 && !lm_text_go_on(&vocabulary->host, error))
+			return false;
+		for (uint32_t at = vocabulary->at[token]; at < vocabulary->at[token + 1] && !dead; at++)
+			if (!lm_automaton_step(automaton, &after, (uint8_t) vocabulary->bytes[at], &dead,
+								   error))
+				return false;
+		*n += (dead ? 0 : 1) - ((bits[id >> 6] & bit) != 0 ? 1 : 0);
+		bits[id >> 6] = dead ? bits[id >> 6] & ~bit : bits[id >> 6] | bit;
+		if (!dead && lm_automaton_distance(automaton, after) > *most)
+			*most = lm_automaton_distance(automaton, after);
+	}
+	return true;
 }

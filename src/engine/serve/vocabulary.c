@@ -15,6 +15,7 @@
 
 static bool collect(LmVocabulary *vocabulary, LmSession *session, LmError *error);
 static bool copy_bytes(LmVocabulary *vocabulary, const LmSession *session, LmError *error);
+static bool find_longs(LmVocabulary *vocabulary, LmError *error);
 static bool find_writable(LmVocabulary *vocabulary, LmError *error);
 
 LmVocabulary *
@@ -46,6 +47,7 @@ lm_vocabulary_free(LmVocabulary *vocabulary)
 	lm_free(&host, vocabulary->at);
 	lm_free(&host, vocabulary->common);
 	lm_free(&host, vocabulary->bytes);
+	lm_free(&host, vocabulary->longs);
 	lm_free(&host, vocabulary->writable);
 	lm_free(&host, vocabulary);
 }
@@ -109,6 +111,31 @@ copy_bytes(LmVocabulary *vocabulary, const LmSession *session, LmError *error)
 	}
 	while (byte <= 256)
 		vocabulary->firsts[byte++] = vocabulary->n;
+	return find_longs(vocabulary, error);
+}
+
+static bool
+find_longs(LmVocabulary *vocabulary, LmError *error)
+{
+	for (int pass = 0; pass < 2; pass++)
+	{
+		int n = 0;
+
+		for (int i = 0; i < vocabulary->n; i++)
+			if (vocabulary->at[i + 1] - vocabulary->at[i] > LM_SHORT_TOKEN)
+			{
+				if (pass > 0)
+					vocabulary->longs[n] = i;
+				n++;
+			}
+		if (pass == 0)
+			vocabulary->longs = lm_array_allocate(&vocabulary->host, (size_t) n + 1,
+												  sizeof *vocabulary->longs, error);
+		if (!vocabulary->longs)
+			return false;
+		vocabulary->n_longs = n;
+	}
+	vocabulary->size += (size_t) vocabulary->n_longs * sizeof *vocabulary->longs;
 	return true;
 }
 

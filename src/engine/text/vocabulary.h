@@ -9,6 +9,8 @@
 
 #include "engine/constraint.h"
 
+#define LM_SHORT_TOKEN 16 /* bytes; few tokens are longer */
+
 struct LmVocabulary
 {
 	LmHost host;
@@ -18,6 +20,8 @@ struct LmVocabulary
 	uint32_t *at; /* [n + 1] where the bytes of each begin */
 	uint16_t *common; /* [n] */
 	char *bytes;
+	int32_t *longs; /* [n_longs] places of tokens of more than LM_SHORT_TOKEN bytes */
+	int n_longs;
 	int32_t firsts[257]; /* the first token that begins with that byte or a later one */
 	bool complete; /* every byte is a token */
 	uint64_t *writable; /* else: [0x110000 / 64] characters that single tokens can write */
