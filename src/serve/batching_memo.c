@@ -87,7 +87,7 @@ gpt_batch_memo_begin(FuncExpr *call, int n_calls)
 		return NULL;
 	memo = palloc0(sizeof(GptBatchMemo));
 	memo->owner = CurrentMemoryContext;
-	memo->limit = get_hash_memory_limit() / n_calls;
+	memo->limit = get_hash_memory_limit() / n_calls / 2;
 	memo->arguments = palloc(list_length(call->args) * sizeof(int));
 	memo->lengths = palloc(list_length(call->args) * sizeof(int16));
 	memo->by_value = palloc(list_length(call->args) * sizeof(bool));
