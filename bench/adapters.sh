@@ -18,6 +18,7 @@ read -r layers heads channels <<<"${SHAPE:-6 6 384}"
 start_server adapters <<SETTINGS
 gpt.nice = 0
 gpt.threads = 1
+max_parallel_workers_per_gather = 0
 gpt.train_threads = 1
 fsync = off
 max_wal_size = '4GB'
@@ -51,16 +52,21 @@ SQL
 score="SELECT i, gpt_score(MODEL, body) FROM input"
 generate="SELECT i, gpt_generate(MODEL, prompt, 32, temperature => 1, seed => i) FROM input WHERE i <= 64"
 
-# seconds BATCHING COLUMN QUERY: of the session's processor time, in a new session that has the models
+# seconds BATCHING COLUMN QUERY: of the session's processor time, in a new session that has the models. The kernel counts it when the process sleeps.
 seconds()
 {
-	"${psql[@]}" <<SQL | tail -n 2 | paste -sd' ' | awk '{ print ($2 - $1) / 1e9 }'
+	"${psql[@]}" <<SQL | tail -n 3 | sed '2d' | paste -sd' ' | awk '{ print ($2 - $1) / 1e9 }'
 SET gpt.batching = $1;
+\o /dev/null
 SELECT gpt_score('a' || i, 'a') FROM generate_series(0, $((adapters - 1))) i;
+${3//MODEL/$2};
+SELECT pg_sleep(0.01);
+\o
 SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1);
 \o /dev/null
 ${3//MODEL/$2};
 \o
+SELECT pg_sleep(0.01);
 SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1);
 SQL
 }
