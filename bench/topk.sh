@@ -3,7 +3,7 @@
 # bench/topk.sh - how many tokens ORDER BY gpt_score LIMIT k and a condition on a score read of those of a full scan (some minutes).
 #
 # ROWS (10,000) rows of 200 tokens: words of Zipf's law, the n-th with a probability in proportion to n^-s, where s is drawn for each row from
-# 0.7 to 2.2, so that some texts repeat few words and others have many. A word is one token. A model of 2 layers and 64 channels (SHAPE="2 1 64")
+# 0.7 to 2.2 (TENTHS="7 22"), so that some texts repeat few words, as lines of logs do, and others have many. A word is one token. A model of 2 layers and 64 channels (SHAPE="2 1 64")
 # learns STEPS (300) on a tenth of them. In turn, with gpt.batching: all rows, and the LIMIT (20) least perplexities. The rows must be the same.
 # Prints tokens and the session's processor time of both, and their ratios; then those of conditions that a tenth and a half of the rows meet.
 set -euo pipefail
@@ -13,6 +13,7 @@ cd "$(dirname "$0")/.."
 . bench/server.sh
 rows=${ROWS:-10000} limit=${LIMIT:-20} steps=${STEPS:-300}
 read -r layers heads channels <<<"${SHAPE:-2 1 64}"
+read -r least most <<<"${TENTHS:-7 22}"
 
 start_server topk <<SETTINGS
 gpt.nice = 0
@@ -23,16 +24,26 @@ psql+=(-At)
 
 "${psql[@]}" >/dev/null <<SQL
 SELECT setseed(0.5);
-CREATE TABLE word AS SELECT i AS n, ' ' || translate(substr(md5(i::text), 1, 5), '0123456789', 'ghijklmnop') AS word FROM generate_series(1, 1500) i;
--- the cumulated probabilities for exponents 0.7, 0.8 ... 2.2
-CREATE TABLE zipf AS SELECT s, n, sum(n ^ -(s / 10.0)) OVER (PARTITION BY s ORDER BY n) / sum(n ^ -(s / 10.0)) OVER (PARTITION BY s) AS up_to
-	FROM generate_series(7, 22) s, generate_series(1, 1500) n;
-CREATE INDEX ON zipf (s, up_to);
-CREATE TABLE line AS SELECT i AS id, string_agg(w.word, '' ORDER BY k) AS body
-	FROM (SELECT i, (7 + floor(random() * 16))::int AS s FROM generate_series(1, $rows) i) l, generate_series(1, 200) k,
-		LATERAL (SELECT n FROM zipf z WHERE z.s = l.s AND up_to >= random() + 0 * (k + i) ORDER BY up_to LIMIT 1) z JOIN word w USING (n) GROUP BY i;
+CREATE TABLE word AS SELECT i AS n, ' ' || translate(to_hex(256 + 2 * i), '0123456789', 'ghijklmnop') AS word FROM generate_series(1, 1500) i;
+CREATE TABLE cumulated AS SELECT s, n, sum(n ^ -(s / 10.0)) OVER (PARTITION BY s ORDER BY n) / sum(n ^ -(s / 10.0)) OVER (PARTITION BY s) AS up_to
+	FROM generate_series($least, $most) s, generate_series(1, 1500) n;
+CREATE INDEX ON cumulated (s, up_to, n);
+-- words by their place in the cumulated distribution, for each exponent
+CREATE TABLE zipf AS SELECT s, array_agg(word ORDER BY slot) AS words FROM generate_series(0, 8191) slot, LATERAL (
+	SELECT s, (SELECT n FROM cumulated c WHERE c.s = g.s AND c.up_to >= (slot + 0.5) / 8192 ORDER BY up_to LIMIT 1) AS n FROM generate_series($least, $most) g (s)) z JOIN word USING (n) GROUP BY s;
+CREATE FUNCTION text_of(exponent int) RETURNS text LANGUAGE plpgsql AS \$\$
+DECLARE
+	of_s text[] := (SELECT words FROM zipf WHERE s = exponent);
+	result text := '';
+BEGIN
+	FOR i IN 1..200 LOOP
+		result := result || of_s[1 + floor(random() * 8192)::int];
+	END LOOP;
+	RETURN result;
+END \$\$;
+CREATE TABLE line AS SELECT i AS id, text_of(($least + floor(random() * ($most - $least + 1)))::int) AS body FROM generate_series(1, $rows) i;
 VACUUM ANALYZE line;
-SELECT gpt_train_tokenizer('t', 'SELECT string_agg(word, '''') FROM word, generate_series(1, 20) i GROUP BY i', '{"vocabulary": 3000}') AS job \gset
+SELECT gpt_train_tokenizer('t', 'SELECT string_agg(word, '''') FROM word, generate_series(1, 20) i GROUP BY i', '{"vocabulary": 1850}') AS job \gset
 SELECT gpt_wait(:job);
 SELECT gpt_train('m', 'SELECT body FROM line WHERE id % 10 = 0', '{"layers": $layers, "heads": $heads, "channels": $channels, "context": 256,
 	"tokenizer": "t", "steps": $steps, "seed": 1, "threads": 1}') AS job \gset

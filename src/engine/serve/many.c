@@ -16,7 +16,7 @@
 #include "serve/speculation.h"
 #include "text/array.h"
 
-#define BOUNDED_ROWS 16 /* of a text with a bound, in a step */
+#define BOUNDED_ROWS 8 /* of a text with a bound, in a step */
 
 static bool is_idle(const LmMany *many);
 static bool admit(LmMany *many, LmError *error);
