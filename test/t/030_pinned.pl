@@ -1,4 +1,4 @@
-# test/t/029_pinned.pl - a generated column, an expression index and a constraint over a fixed version: dumped and restored, from another server by
+# test/t/030_pinned.pl - a generated column, an expression index and a constraint over a fixed version: dumped and restored, from another server by
 # postgres_fdw, and as an owner without the model.
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# test/t/029_prompts.pl - prompts' beginnings between sessions (gpt.prompt_cache): found, for whom, damaged, killed, dropped.
+# test/t/031_prompts.pl - prompts' beginnings between sessions (gpt.prompt_cache): found, for whom, damaged, killed, dropped.
 use strict;
 use warnings;
 
