@@ -25,6 +25,6 @@ gpt_restoring_hint(void)
 	if (!copies && !gpt_restoring())
 		return NULL;
 	return "If this restores a dump: its models come after its tables. Restore it with "
-		   "scripts/gpt-restore, or what failed once more when the models are there, by pg_restore "
-		   "--data-only --table or --index.";
+		   "scripts/gpt-restore. Or, once the models are there, repeat only the part that failed: "
+		   "pg_restore --data-only --table, or --index.";
 }

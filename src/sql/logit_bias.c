@@ -95,7 +95,7 @@ gpt_logit_bias_resolve(LmSampling *sampling, const Jsonb *json, const GptServed 
 							 numeric_float8_no_overflow, NumericGetDatum(value.val.numeric))),
 						 served))
 			return lm_fail(error, LM_ERR_ARGUMENT, -1,
-						   "logit_bias has key \"%s\", which is no token of model \"%s\"",
+						   "logit_bias has key \"%s\", which is not one token of model \"%s\"",
 						   shown(key), served->model);
 	}
 	if (found.n > 1)

@@ -60,7 +60,7 @@ check_owner(Oid target)
 	if (!gpt_class_ownercheck(target, GetUserId()))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("must be owner of table \"%s\"", get_rel_name(target)),
-						errdetail("A maintenance creates triggers on the table.")));
+						errdetail("Only the owner of a table can maintain its columns.")));
 }
 
 static void

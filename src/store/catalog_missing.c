@@ -25,7 +25,7 @@
 #include "store/weights.h"
 
 #define MAX_NAME_SIZE 63
-#define SHORTEST_NAME 3 /* of shorter ones every other is near */
+#define SHORTEST_NAME 3 /* of shorter ones every other is near: only case may differ */
 #define SHARE_OF_LETTERS 3 /* a third of them may differ */
 
 /* NULL: nothing to say. */
@@ -346,8 +346,8 @@ nearest_to(const char *name)
 	int size = (int) strlen(name);
 	Nearest nearest = {.name = name};
 
-	if (size >= SHORTEST_NAME && size <= MAX_NAME_SIZE)
-		nearest.limit = Max(size / SHARE_OF_LETTERS, 1) + 1;
+	if (size > 0 && size <= MAX_NAME_SIZE)
+		nearest.limit = size >= SHORTEST_NAME ? Max(size / SHARE_OF_LETTERS, 1) + 1 : 1;
 	return nearest;
 }
 
@@ -369,15 +369,16 @@ consider(Nearest *nearest, const Candidate *candidate)
 {
 	int distance;
 
-	if (strlen(candidate->name) > MAX_NAME_SIZE)
+	if (strlen(candidate->name) > MAX_NAME_SIZE || strcmp(candidate->name, nearest->name) == 0)
 		return;
 	distance = varstr_levenshtein_less_equal(nearest->name, (int) strlen(nearest->name),
 											 candidate->name, (int) strlen(candidate->name), 1, 1,
 											 1, nearest->limit - 1, true);
 	if (is_swap(nearest->name, candidate->name))
 		distance = 1;
-	if (distance == 0 || distance >= nearest->limit ||
-		(OidIsValid(candidate->object) && !may_use(candidate)))
+	if (pg_strcasecmp(nearest->name, candidate->name) == 0)
+		distance = 0;
+	if (distance >= nearest->limit || (OidIsValid(candidate->object) && !may_use(candidate)))
 		return;
 	nearest->limit = distance;
 	nearest->found = candidate->name;

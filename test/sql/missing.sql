@@ -15,6 +15,7 @@ SELECT gpt_copy_model('missing_reviews', 'mouse');
 SELECT gpt_generate('muose', 'x');
 SELECT gpt_drop_model('mouse');
 SELECT gpt_score('Missing_reviews', 'x');
+SELECT gpt_score('MISSING_REVIEWS', 'x');
 SELECT gpt_score('missing_reviewz@1', 'x');
 SELECT gpt_evaluate('missing_review');
 SELECT gpt_drop_model('missing_reviewss');

@@ -390,7 +390,7 @@ test_refusals(LmSession *session)
 	request.sampling.max_tokens = 3;
 	run(many, &request, 1);
 	ok(request.error.code == LM_ERR_ARGUMENT &&
-		   strstr(request.error.message, "its shortest text has"),
+		   strstr(request.error.message, "are enough for its shortest text"),
 	   "max_tokens that cannot suffice are an error: %s", request.error.message);
 	request.sampling.n_stops = 1;
 	request.sampling.stops = &stop;

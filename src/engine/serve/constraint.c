@@ -383,9 +383,10 @@ lm_follower_prepare(LmFollower *follower, int left, LmError *error)
 		if (!lm_constraint_needed(&needed, automaton, constraint->vocabulary, follower->place,
 								  error))
 			return false;
-		return lm_fail(error, LM_ERR_ARGUMENT, -1,
-					   "%d tokens are too few for the constraint: its shortest text has %d", left,
-					   needed);
+		return lm_fail(
+			error, LM_ERR_ARGUMENT, -1,
+			"%d tokens are too few for the constraint: %d are enough for its shortest text", left,
+			needed);
 	}
 	memcpy(follower->bits, constraint->sets + (size_t) mask->set * constraint->n_words,
 		   constraint->n_words * sizeof *follower->bits);

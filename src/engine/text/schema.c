@@ -67,7 +67,7 @@ compile(LmSchema *schema, int32_t value)
 	else if (json->kind == LM_JSON_FALSE)
 		lm_build_nothing(builder);
 	else if (json->kind != LM_JSON_OBJECT)
-		lm_schema_fail(schema, value, json->name, "is no schema");
+		lm_schema_fail(schema, value, json->name, "is not an object, true or false");
 	else if (schema->depth == LM_MOST_NESTED)
 		lm_builder_fail(builder, LM_ERR_LIMIT, value, "the schema has more than %d levels",
 						LM_MOST_NESTED);
@@ -288,7 +288,9 @@ add_type(LmSchema *schema, int32_t object, LmBytes type)
 	else if (lm_json_is(type, "object"))
 		add_object(schema, object);
 	else
-		lm_schema_fail(schema, object, type, "is no type");
+		lm_schema_fail(schema, object, type,
+					   "is not a type: those are string, integer, number, boolean, null, array "
+					   "and object");
 }
 
 static void
