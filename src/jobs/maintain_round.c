@@ -236,6 +236,7 @@ run_batches(const GptMaintenanceWork *work, GptMaintenance *maintenance)
 	Pace *pace = pace_of(maintenance);
 	bool more = false;
 
+	pace->not_before = 0; /* its time has come; from here on: this round met a lock */
 	if (work->fresh)
 		more = run_batch(maintenance, pace, GPT_BATCH_FRESH);
 	else if (work->due)

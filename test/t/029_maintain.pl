@@ -106,6 +106,16 @@ is(ask(q{SELECT last_error FROM gpt_maintained WHERE relation = 'hers'::regclass
 is(ask(q{ALTER ROLE alice LOGIN; SET ROLE alice; SELECT gpt_maintain_run(); SELECT gpt_maintain_wait('hers', 'who', '60 s'); SELECT who FROM hers WHERE id = 2}),
 	"1\nt\nalice alice too late", 'gpt_maintain_run tries again');
 
+# a filling that met a lock on the table goes on by itself
+ask('CREATE TABLE held (id integer PRIMARY KEY, body text, label text); INSERT INTO held VALUES (1, \'one\')');
+$locker = $node->background_psql('postgres');
+$locker->query_safe("BEGIN; SELECT gpt_maintain('held', 'label', 'upper(body)'); COMMIT; BEGIN; LOCK TABLE held");
+$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks WHERE relation = 'held'::regclass AND NOT granted});
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_locks WHERE relation = 'held'::regclass AND NOT granted});
+$locker->query_safe('COMMIT');
+$locker->quit;
+is(ask(q{SELECT gpt_maintain_wait('held', 'label', '20 s'); SELECT label FROM held; DROP TABLE held}), "t\nONE", 'a filling goes on after a lock on the table');
+
 # another owner's triggers never run as the role of before
 ask(<<'SQL');
 GRANT CREATE ON SCHEMA public TO bob;
