@@ -36,7 +36,8 @@ extern void gpt_maintain_unlock(Oid owner);
 
 /*
  * Waits for a turn to compute, of gpt.max_maintain_workers; it lasts until the end of the
- * transaction.
+ * transaction. Whoever waits for ten seconds gets an error of the lock, and needs no turn for a
+ * minute: an expression that never ends holds up no other role.
  */
 extern void gpt_maintain_take_turn(Oid owner);
 

@@ -20,11 +20,14 @@
 #include "core/compat.h"
 #include "core/lock.h"
 #include "core/settings.h"
+#include "core/stop.h"
 #include "jobs/launcher.h"
 #include "jobs/maintain_launch.h"
 #include "jobs/maintainer.h"
 #include "jobs/worker.h"
 
+#define TURN_WAIT_MS 10000
+#define WITHOUT_TURN_MS 60000 /* after a wait in vain */
 #define RESTART_SECONDS 1 /* after a crash; a worker that ends is not restarted */
 
 /*
@@ -91,13 +94,31 @@ gpt_maintain_unlock(Oid owner)
 	gpt_lock_release_session(&tag);
 }
 
+/*
+ * The wait ends with an error after some seconds: then another role's expression takes long, or
+ * never ends, and for a while this process computes without a turn.
+ */
 void
 gpt_maintain_take_turn(Oid owner)
 {
+	static TimestampTz without_until = 0;
+	static bool waits = false; /* true at the begin: an error ended the wait of before */
 	uint32 number = hash_combine(owner, MyDatabaseId) % (uint32) gpt_max_maintain_workers;
 	LOCKTAG tag = gpt_lock_tag(0, number, 0, GPT_LOCK_TURN);
 
+	if (waits)
+		without_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WITHOUT_TURN_MS);
+	waits = false;
+	if (GetCurrentTimestamp() < without_until)
+	{
+		(void) gpt_lock_try(&tag);
+		return;
+	}
+	waits = true;
+	gpt_stop_arm_lock_timeout(TURN_WAIT_MS);
 	gpt_lock_wait(&tag, ExclusiveLock);
+	gpt_stop_disarm_lock_timeout();
+	waits = false;
 }
 
 /* ---- Registration ------------------------------------------------------- */
