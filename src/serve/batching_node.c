@@ -14,6 +14,7 @@
 
 #include "serve/batching_parts.h"
 
+static void add_parameters_of_initplans(Plan *plan, const PlannedStmt *statement);
 static double cost_of_calls(const GptCut *cut, double rows);
 
 CustomScan *
@@ -42,6 +43,7 @@ gpt_batch_node(GptCut *cut, Plan *below, GptBatchWalk *walk, const GptBatchAbove
 	plan->parallel_aware = above->is_parallel;
 	plan->plan_node_id = ++walk->last_node_id;
 	plan->lefttree = below;
+	add_parameters_of_initplans(below, walk->statement);
 	plan->extParam = bms_copy(below->extParam);
 	plan->allParam = bms_copy(below->allParam);
 	node->custom_exprs = cut->steps;
@@ -53,6 +55,26 @@ gpt_batch_node(GptCut *cut, Plan *below, GptBatchWalk *walk, const GptBatchAbove
 	walk->n_nodes++;
 	walk->cost += cost_of_calls(cut, plan->plan_rows);
 	return node;
+}
+
+/*
+ * The planner moves the initplans of a plan that it removes to the plan below, and leaves their
+ * parameters out there: on top of a subplan, a plan learns of changed parameters otherwise. Below
+ * the node it would not.
+ */
+static void
+add_parameters_of_initplans(Plan *plan, const PlannedStmt *statement)
+{
+	ListCell *cell;
+
+	foreach (cell, plan->initPlan)
+	{
+		const SubPlan *initplan = lfirst_node(SubPlan, cell);
+		const Plan *of_initplan = list_nth(statement->subplans, initplan->plan_id - 1);
+
+		plan->extParam = bms_add_members(plan->extParam, of_initplan->extParam);
+		plan->allParam = bms_add_members(plan->allParam, of_initplan->extParam);
+	}
 }
 
 /* The part of the plan's cost that the planner counts for the calls. */

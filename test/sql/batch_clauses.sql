@@ -121,6 +121,7 @@ SELECT c.*, q FROM unnest(ARRAY[
 	$$WITH scored AS MATERIALIZED (SELECT id, gpt_score('clauses', body) AS score FROM line) SELECT count(*), avg(score), (SELECT max(score) FROM scored) FROM scored$$,
 	$$WITH scored AS MATERIALIZED (SELECT id, gpt_score('clauses', body) AS score FROM line) SELECT * FROM scored LIMIT 3$$,
 	$$SELECT id, gpt_score('clauses', (SELECT name || repeat('x', 40) || l.body FROM class c WHERE c.class = l.class)) FROM line l ORDER BY 1$$,
+	$$SELECT c.name, ARRAY(SELECT gpt_classify('labels', body) FROM line l WHERE id < 5 AND EXISTS (SELECT FROM line k WHERE k.class < c.class)) FROM class c ORDER BY 1$$,
 	$$SELECT c.name, (SELECT avg(gpt_score('clauses', body)) FROM line l WHERE l.class = c.class) FROM class c ORDER BY 1$$,
 	$$SELECT c.name, (SELECT gpt_score('clauses', body) FROM line l WHERE l.class = c.class ORDER BY id LIMIT 1) FROM class c ORDER BY 1$$,
 	$$SELECT name FROM class WHERE class::text IN (SELECT gpt_classify('labels', body) FROM line) ORDER BY 1$$,
