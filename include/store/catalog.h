@@ -102,6 +102,8 @@ typedef enum GptTokenizerWanted
  * versions, the job that makes the model, the nearest name.
  */
 pg_noreturn extern void gpt_catalog_raise_missing(const char *reference);
+/* Whether a job of the model runs or waits, or has failed, that the current role may see. */
+extern bool gpt_catalog_knows_job(const char *model);
 pg_noreturn extern void gpt_catalog_raise_missing_tokenizer(const char *name,
 															GptTokenizerWanted wanted);
 

@@ -36,6 +36,7 @@ typedef struct Models
 	Member *members; /* [n] of this round */
 	int n_members;
 	FunctionCallInfo fcinfo;
+	const GptServed **held; /* the last one of an earlier round, or NULL */
 	MemoryContext context; /* of uses of models */
 	GptCallTotals *totals;
 } Models;
@@ -57,6 +58,7 @@ gpt_call_answer_models(GptAnswer *answers, const GptCallKind *kind, const char *
 				   .calls = calls,
 				   .n = n,
 				   .fcinfo = fcinfo,
+				   .held = held,
 				   .context = context,
 				   .totals = totals};
 
@@ -135,6 +137,10 @@ acquire(Models *models, const char *model, const GptServed **served)
 
 	if (acquired == GPT_ACQUIRE_WAITS && models->n_acquired == 0)
 	{
+		/* A single call has the memory of the model before it. */
+		if (*models->held != NULL)
+			gpt_cache_release(*models->held);
+		*models->held = NULL;
 		*served = gpt_cache_acquire(model, models->kind->served);
 		acquired = GPT_ACQUIRED;
 	}

@@ -10,6 +10,7 @@
 #include "catalog/catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
@@ -33,6 +34,7 @@
 #include "store/maintained_table.h"
 #include "store/mark.h"
 
+#define LOOKED_AT 1000 /* rows that may have values */
 #define LOOK_MS 50
 #define START_MS 1000 /* between two attempts to start a worker */
 
@@ -179,6 +181,29 @@ is_same(const GptMaintenance *before, const GptMaintenance *now)
 	return true;
 }
 
+/* As the owner: says that the first rows have values, which will be overwritten. */
+static void
+notice_values(Relation relation, const char *column)
+{
+	const char *name = quote_identifier(column);
+	char *query =
+		psprintf("SELECT FROM (SELECT %s FROM %s.%s LIMIT %d) s WHERE %s IS NOT NULL LIMIT 1", name,
+				 quote_identifier(get_namespace_name(RelationGetNamespace(relation))),
+				 quote_identifier(RelationGetRelationName(relation)), LOOKED_AT, name);
+	bool has_values;
+
+	SPI_connect();
+	has_values = SPI_execute(query, true, 1) == SPI_OK_SELECT && SPI_processed > 0;
+	SPI_finish();
+	if (has_values)
+		ereport(
+			NOTICE,
+			(errmsg("gpt_maintain overwrites the values of column \"%s\"", column),
+			 errhint(
+				 "With the option \"existing\": \"missing\" it fills only rows where the column is "
+				 "null.")));
+}
+
 /* As the owner: parses and checks, creates the triggers, writes the row. */
 static int64
 maintain(Relation relation, char *column, const char *expression, Jsonb *json)
@@ -204,6 +229,8 @@ maintain(Relation relation, char *column, const char *expression, Jsonb *json)
 
 	/* Now do the work. */
 	it.number = before != NULL ? before->number : 0;
+	if (options->existing == GPT_EXISTING_ALL && !is_same(before, &it))
+		notice_values(relation, column);
 	(void) gpt_maintained_create_triggers(it.relation);
 	it.number = gpt_maintenance_write(&it, !is_same(before, &it));
 	foreach (cell, find_all_inheritors(it.relation, NoLock, NULL))
@@ -290,7 +317,13 @@ gpt_unmaintain(PG_FUNCTION_ARGS)
 	LockRelationOid(target, ShareRowExclusiveLock);
 	maintenance = maintenance_of(fcinfo);
 	if (maintenance == NULL)
+	{
+		if (get_attnum(target, gpt_argument_text(fcinfo, 1)) == InvalidAttrNumber)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" of table \"%s\" does not exist",
+								   gpt_argument_text(fcinfo, 1), get_rel_name(target))));
 		PG_RETURN_BOOL(false);
+	}
 
 	/* Now do the work. */
 	gpt_maintenance_delete(maintenance->number);

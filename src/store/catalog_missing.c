@@ -338,6 +338,14 @@ describe_job(Known *known, const char *name, const char *condition)
 	return true;
 }
 
+bool
+gpt_catalog_knows_job(const char *model)
+{
+	Known known = {0};
+
+	return describe_job(&known, model, MODEL_JOBS);
+}
+
 /* ---- Near names --------------------------------------------------------- */
 
 static Nearest

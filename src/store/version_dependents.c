@@ -145,6 +145,7 @@ static void look_at_type(Search *search, Oid type);
 static void look_into(Search *search, const Holder *holder, Oid object);
 static bool find_versions(Node *node, Search *search);
 static void take_constant(Search *search, const Const *constant);
+static int compare_dependents(const ListCell *a, const ListCell *b);
 static void take_reference(Search *search, Datum reference);
 static TransactionId maker_of(const SnapshotData *dirty);
 static bool wait_for_maker(const List *dependents, int32 number);
@@ -314,6 +315,7 @@ dependents_of(const char *model)
 	look_at_type(&search, search.type);
 	look_at_type(&search, search.array_type);
 	PopActiveSnapshot();
+	list_sort(search.found, compare_dependents);
 	return search.found;
 }
 
@@ -450,6 +452,22 @@ take_constant(Search *search, const Const *constant)
 		if (!nulls[i])
 			take_reference(search, values[i]);
 	}
+}
+
+/* Catalogs in the order of their numbers, objects in that of theirs, which is not that of rows. */
+static int
+compare_dependents(const ListCell *a, const ListCell *b)
+{
+	const Dependent *one = lfirst(a);
+	const Dependent *other = lfirst(b);
+
+	if (one->object.classId != other->object.classId)
+		return one->object.classId < other->object.classId ? -1 : 1;
+	if (one->object.objectId != other->object.objectId)
+		return one->object.objectId < other->object.objectId ? -1 : 1;
+	if (one->object.objectSubId != other->object.objectSubId)
+		return one->object.objectSubId < other->object.objectSubId ? -1 : 1;
+	return one->number - other->number;
 }
 
 /* The object under search depends on what the reference names. */

@@ -122,7 +122,8 @@ SELECT * FROM loaded;
 \c
 SET client_min_messages = warning;
 SET gpt.batching = on;
-SET gpt.max_memory = '2MB';
+SET max_parallel_workers_per_gather = 0;
+SET gpt.max_memory = '2400kB';
 CREATE TABLE narrow AS SELECT id, gpt_score(model, body) FROM line;
 SELECT models < 5 AS fewer FROM loaded;
 SELECT count(*) FROM roomy JOIN narrow USING (id) WHERE roomy.gpt_score IS NOT DISTINCT FROM narrow.gpt_score;
