@@ -354,8 +354,9 @@ suite_sql()
 
 # Preloading changes who starts a job and what its row says, not what a model learns or answers: the longest of the tests
 # about that run without preload only.
-without_preload_only="architecture batch beams classify columns evaluate healing lora maintain many multilabel ngrams overfit pairs predict preference prompted"
-without_preload_only+=" prompts recompute retrieval values"
+without_preload_only="architecture batch beams classify columns constrained evaluate healing lora maintain many multilabel"
+without_preload_only+=" ngrams overfit pairs pinned predict preference prompted prompts recompute retrieval sampling"
+without_preload_only+=" speculative typed values"
 
 suite_preloaded()
 {
