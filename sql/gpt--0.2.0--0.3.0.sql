@@ -1042,7 +1042,7 @@ COMMENT ON COLUMN @extschema@.gpt_maintained.column_name IS 'the column';
 COMMENT ON COLUMN @extschema@.gpt_maintained.expression IS 'the expression that gives its value';
 COMMENT ON COLUMN @extschema@.gpt_maintained.owner IS 'the role that evaluates it; NULL for a copy';
 COMMENT ON COLUMN @extschema@.gpt_maintained.state IS
-	'filling: rows of before are not all done; behind: changed rows wait; current: none does; failing: an error stops all rows, and a worker tries again; failed: it does not any more; copied: restored or replicated from elsewhere, call gpt_maintain again';
+	'filling: existing rows are not all done; behind: changed rows wait; current: none does; failing: an error stops all rows, and a worker tries again; failed: it does not any more; copied: restored or replicated from elsewhere, call gpt_maintain again';
 COMMENT ON COLUMN @extschema@.gpt_maintained.waiting IS 'changed rows that wait for their value, or for another try';
 COMMENT ON COLUMN @extschema@.gpt_maintained.lag IS 'for how long the oldest of them has waited';
 COMMENT ON COLUMN @extschema@.gpt_maintained.errors IS 'rows whose last try failed';

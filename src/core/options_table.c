@@ -335,7 +335,7 @@ const GptOption gpt_options_table[] = {
 		 "what the samples continue or answer; unless given, the prompts of query, or nothing"),
 	TEXT(REPORT, title, "title of the report; unless given, the name of the model"),
 	WORD(MAINTAIN, existing, "all", gpt_existing_name,
-		 "rows of before that get a value: all, those where the column is null, or none"),
+		 "existing rows that get a value: all, those where the column is null, or none"),
 	INTEGER(MAINTAIN, batch_rows, "1000", 1, 10000,
 			"largest number of rows of a transaction; fewer where they would take more than about "
 			"a second"),

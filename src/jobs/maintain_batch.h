@@ -14,7 +14,7 @@ typedef enum GptBatchKind
 {
 	GPT_BATCH_FRESH, /* rows that were changed */
 	GPT_BATCH_DUE, /* rows that are tried again */
-	GPT_BATCH_FILL, /* the next rows of before */
+	GPT_BATCH_FILL, /* the next existing rows */
 } GptBatchKind;
 
 /* A row of a batch. */
@@ -66,7 +66,7 @@ extern void gpt_batch_record(const GptBatch *batch, int to, int n);
 /* Reads marked rows: $1 is their keys as text[]. */
 extern char *gpt_batch_marked_statement(const GptBatch *batch);
 
-/* Reads the next rows of before: $1 is the last key, if there is one, and $2 the number. */
+/* Reads the next existing rows: $1 is the last key, if there is one, and $2 the number. */
 extern char *gpt_batch_next_statement(const GptBatch *batch);
 
 /* Computes: gpt_rows has the columns of the batch; the result has these and the value. */

@@ -10,7 +10,7 @@
 
 /*
  * Outside of transactions: computes a batch of changed rows, or of rows to try again, and, unless
- * more of these wait, one of the rows of before. Errors of the expression are recorded; others, and
+ * more of these wait, one of the existing rows. Errors of the expression are recorded; others, and
  * a cancellation, are raised. Returns whether it did something.
  */
 extern bool gpt_maintain_round(const GptMaintenanceWork *work);

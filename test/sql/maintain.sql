@@ -51,7 +51,7 @@ CREATE TRIGGER mine AFTER INSERT ON note FOR EACH STATEMENT EXECUTE FUNCTION gpt
 INSERT INTO note VALUES (1, 'one', 1);
 DROP TRIGGER mine ON note;
 
--- rows of before, and those that are changed
+-- existing rows, and those that are changed
 CREATE VIEW marks AS SELECT m.relation, k.key, k.phase FROM gpt_mark k JOIN gpt_maintenance m USING (maintenance);
 INSERT INTO note SELECT i, 'body ' || i, i FROM generate_series(1, 100) i;
 SELECT gpt_maintain('note', 'label', 'upper(body)', '{"batch_rows": 7}') > 0 AS maintained;
