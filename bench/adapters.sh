@@ -1,11 +1,13 @@
 #!/bin/bash
 #
-# bench/adapters.sh - rows of many adapters, mixed by a column, against rows of one (some minutes; most of it makes the adapters).
+# bench/adapters.sh - rows of many adapters, mixed by a column, against rows of one (some minutes; most of it makes the
+# adapters).
 #
-# A base with random weights (SHAPE="6 6 384": layers, heads, channels; vocabulary 8,192; TYPE=bfloat16, the type of its image) and ADAPTERS (64)
-# adapters of RANK (8), one thread. In each of ROUNDS (5), in turn: scores of ROWS (256) rows of 32 to 64 tokens, and 32 tokens after each of 64 prompts of
-# 16 tokens, with gpt.batching, of one adapter and of all; then the scores without gpt.batching (SINGLE=64 rows). It compares the processor time of the
-# session, which other processes on the cores leave nearly as it is. Every result of all adapters together must equal that of its row alone.
+# A base with random weights (SHAPE="6 6 384": layers, heads, channels; vocabulary 8,192; TYPE=bfloat16, the type of its
+# image) and ADAPTERS (64) adapters of RANK (8), one thread. In each of ROUNDS (5), in turn: scores of ROWS (256) rows
+# of 32 to 64 tokens, and 32 tokens after each of 64 prompts of 16 tokens, with gpt.batching, of one adapter and of all;
+# then the scores without gpt.batching (SINGLE=64 rows). It compares the processor time of the session, which other
+# processes on the cores leave nearly as it is. Every result of all adapters together must equal that of its row alone.
 # Prints tokens a second of that time, and the median of the ratios.
 set -euo pipefail
 
@@ -52,7 +54,8 @@ SQL
 score="SELECT i, gpt_score(MODEL, body) FROM input"
 generate="SELECT i, gpt_generate(MODEL, prompt, 32, temperature => 1, seed => i) FROM input WHERE i <= 64"
 
-# seconds BATCHING COLUMN QUERY: of the session's processor time, in a new session that has the models. The kernel counts it when the process sleeps.
+# seconds BATCHING COLUMN QUERY: of the session's processor time, in a new session that has the models. The kernel
+# counts it when the process sleeps.
 seconds()
 {
 	"${psql[@]}" <<SQL | tail -n 3 | sed '2d' | paste -sd' ' | awk '{ print ($2 - $1) / 1e9 }'

@@ -3,14 +3,15 @@
 # bench/anomaly.sh CSV [LOG] - odd rows found by how unlikely a model holds them to be (about a quarter of an hour).
 #
 # CSV is bgl_2k.csv: 2,000 lines of a log, of which 143 are alerts (columns line, anomaly, alert_category, message). Two
-# splits: trained on the normal ones of the odd lines and measured on the even lines; trained on the normal ones of the first
-# 1,000 lines and measured on the rest. gpt_train with RECIPE, seeds 1 to 3; gpt_score is the detector, and its metric the one
-# with the best mean AUC over both splits on the lines of the training sides, alerts among them, which no model was
-# trained on. Prints the AUC of every metric on both sides, with and without the end, and the mean over the seeds of the chosen one.
+# splits: trained on the normal ones of the odd lines and measured on the even lines; trained on the normal ones of the
+# first 1,000 lines and measured on the rest. gpt_train with RECIPE, seeds 1 to 3; gpt_score is the detector, and its
+# metric the one with the best mean AUC over both splits on the lines of the training sides, alerts among them, which no
+# model was trained on. Prints the AUC of every metric on both sides, with and without the end, and the mean over the
+# seeds of the chosen one.
 #
-# LOG is OpenSSH_2k.log: the lines of a process are a session, whose text is one row. Trained on every other session; the rest are
-# normal, and the same cut after one of their lines must be found. SEEDS= leaves the first part out; CUT_SEEDS are those of
-# the second, CUT_RECIPE its options.
+# LOG is OpenSSH_2k.log: the lines of a process are a session, whose text is one row. Trained on every other session;
+# the rest are normal, and the same cut after one of their lines must be found. SEEDS= leaves the first part out;
+# CUT_SEEDS are those of the second, CUT_RECIPE its options.
 set -euo pipefail
 
 csv=$(realpath "${1:?the CSV file is missing}")

@@ -2,11 +2,11 @@
 #
 # bench/batching.sh - what gpt.batching gains for each function, by the length of rows (some minutes).
 #
-# A model of 12 layers and 768 channels (GPT-2's shape, a vocabulary of 8,192, random weights) with a bfloat16 image, one thread; SHAPE="6 6 384" for a smaller one.
-# ROUNDS (2), LENGTHS ("4 16 64" tokens a row), ROWS (64; generation takes half of them, 8 tokens for each). In each round, in turn, one statement
-# with gpt.batching and one without. It compares the processor time of the session, which other processes on the
-# cores leave nearly as it is.
-# Prints tokens a second of that time, and the median of the ratios.
+# A model of 12 layers and 768 channels (GPT-2's shape, a vocabulary of 8,192, random weights) with a bfloat16 image,
+# one thread; SHAPE="6 6 384" for a smaller one. ROUNDS (2), LENGTHS ("4 16 64" tokens a row), ROWS (64; generation
+# takes half of them, 8 tokens for each). In each round, in turn, one statement with gpt.batching and one without. It
+# compares the processor time of the session, which other processes on the cores leave nearly as it is. Prints tokens a
+# second of that time, and the median of the ratios.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

@@ -1,11 +1,13 @@
 #!/bin/bash
 #
-# bench/clauses.sh - a classifier in WHERE beside a cheap predicate, over a million short rows, with gpt.batching and without (some minutes).
+# bench/clauses.sh - a classifier in WHERE beside a cheap predicate, over a million short rows, with gpt.batching and
+# without (some minutes).
 #
-# ROWS (1,000,000) rows of three to six words. In the table `repeated` they are drawn from TEXTS (100,000) by Zipf's law (exponent 1), as names and
-# queries are; in `alone` each differs from all others. The cheap predicate takes one row in PART (8). The classifier has 2 layers and
-# 64 channels, with its linear part. ROUNDS (1) of each statement with gpt.batching and without in turn, in new sessions; SHARE (1) of the rows.
-# Prints the processor's time of the session, calls, whether the rows are the same, and the ratio.
+# ROWS (1,000,000) rows of three to six words. In the table `repeated` they are drawn from TEXTS (100,000) by Zipf's law
+# (exponent 1), as names and queries are; in `alone` each differs from all others. The cheap predicate takes one row in
+# PART (8). The classifier has 2 layers and 64 channels, with its linear part. ROUNDS (1) of each statement with
+# gpt.batching and without in turn, in new sessions; SHARE (1) of the rows. Prints the processor's time of the session,
+# calls, whether the rows are the same, and the ratio.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

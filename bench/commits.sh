@@ -1,11 +1,12 @@
 #!/bin/bash
 #
-# bench/commits.sh - what other sessions' commits cost while a job with gpt.nice = idle trains and publishes, on a machine whose cores others keep busy:
-# the longest commit and the 99.9th percentile of CLIENTS sessions, with and without a job in turn (ROUNDS times two phases of SECONDS).
+# bench/commits.sh - what other sessions' commits cost while a job with gpt.nice = idle trains and publishes, on a
+# machine whose cores others keep busy: the longest commit and the 99.9th percentile of CLIENTS sessions, with and
+# without a job in turn (ROUNDS times two phases of SECONDS).
 #
-# CLIENTS (2), BUSY (as many as cores: processes that keep one busy each), ROUNDS (3), SECONDS_EACH (20), PRESET (small: 11 million parameters, of
-# which each job makes one small step and publishes them; jobs follow one another), NICE (idle). Nothing waits for a disk (fsync is off): what is measured are
-# processors and locks.
+# CLIENTS (2), BUSY (as many as cores: processes that keep one busy each), ROUNDS (3), SECONDS_EACH (20), PRESET (small:
+# 11 million parameters, of which each job makes one small step and publishes them; jobs follow one another), NICE
+# (idle). Nothing waits for a disk (fsync is off): what is measured are processors and locks.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

@@ -2,8 +2,8 @@
 #
 # bench/completions.sh - what a model learns of prompts and completions in five minutes (about ten minutes a seed).
 #
-# Three tasks, each with up to 100,000 rows to learn and 1,000 that are none of them: dates from one format to another, and
-# additions and subtractions of numbers of up to three digits, whose pairs of operands are held out. gpt_train with
+# Three tasks, each with up to 100,000 rows to learn and 1,000 that are none of them: dates from one format to another,
+# and additions and subtractions of numbers of up to three digits, whose pairs of operands are held out. gpt_train with
 # the tokenizer "bytes" and RECIPE; exact matches by gpt_evaluate. SEEDS (1), THREADS (2), TASKS ("dates sums").
 set -euo pipefail
 

@@ -1,12 +1,13 @@
 #!/bin/bash
 #
-# bench/constrained.sh - whether texts with a constraint are always valid, and what the constraint costs, with GPT-2's vocabulary of 50,257 (some
-# minutes; DATA=../shared/data has the tokenizer).
+# bench/constrained.sh - whether texts with a constraint are always valid, and what the constraint costs, with GPT-2's
+# vocabulary of 50,257 (some minutes; DATA=../shared/data has the tokenizer).
 #
-# First PROMPTS (10,000) random prompts on a model of random weights (2 layers, 64 channels), a type for each in turn: values of gpt_generate_as,
-# with max_tokens drawn between what the type needs and 40 more. Then a model of GPT-2's shape with random weights and a bfloat16 image, one
-# thread (SHAPE="12 12 768"): for each constraint CALLS (6) texts with it, after one call, and as many tokens without. It compares the
-# processor time of the session for a token, in ROUNDS (3) in turn. Prints the number of texts that are not valid, and the ratios.
+# First PROMPTS (10,000) random prompts on a model of random weights (2 layers, 64 channels), a type for each in turn:
+# values of gpt_generate_as, with max_tokens drawn between what the type needs and 40 more. Then a model of GPT-2's
+# shape with random weights and a bfloat16 image, one thread (SHAPE="12 12 768"): for each constraint CALLS (6) texts
+# with it, after one call, and as many tokens without. It compares the processor time of the session for a token, in
+# ROUNDS (3) in turn. Prints the number of texts that are not valid, and the ratios.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

@@ -2,10 +2,11 @@
 #
 # bench/cuts.sh SAMPLE - prompts that end anywhere (some minutes).
 #
-# SAMPLE is a text of paragraphs, such as tinyshakespeare.txt. gpt_train with RECIPE on nine of ten paragraphs; the others are cut at
-# CUTS (1,000) places, drawn from all characters, at as many between two tokens of the paragraph, and at as many of these before a
-# space. Prints how often greedy continuation begins with the 1, 3 and 5 characters that were cut off, and how often it is empty; with healing, and without: the model's row then
-# says that it learnt completions of prompts, whose tokens are never healed.
+# SAMPLE is a text of paragraphs, such as tinyshakespeare.txt. gpt_train with RECIPE on nine of ten paragraphs; the
+# others are cut at CUTS (1,000) places, drawn from all characters, at as many between two tokens of the paragraph, and
+# at as many of these before a space. Prints how often greedy continuation begins with the 1, 3 and 5 characters that
+# were cut off, and how often it is empty; with healing, and without: the model's row then says that it learnt
+# completions of prompts, whose tokens are never healed.
 set -euo pipefail
 
 sample=$(realpath "${1:?the text is missing}")

@@ -3,10 +3,10 @@
 # bench/dedup.sh CORPORA - repeated rows: recall, precision and speed of gpt_duplicates (two minutes).
 #
 # CORPORA is the directory of the public texts (../shared/data/corpora). bench/dedup.py makes the rows: short (20 to 50
-# bytes), medium (500), long (5,000), zh (40 to 400 characters of Chinese); CASES has a list of KIND:EDIT:ROWS, where EDIT is
-# chars or words. The speed is bytes of text by the processor time of the session, which has one thread; the time of the query
-# (reading and sorting the table) is part of it. The last lines are rows made to be slow: all have the same shingles but none is
-# near another one, or all are near one another.
+# bytes), medium (500), long (5,000), zh (40 to 400 characters of Chinese); CASES has a list of KIND:EDIT:ROWS, where
+# EDIT is chars or words. The speed is bytes of text by the processor time of the session, which has one thread; the
+# time of the query (reading and sorting the table) is part of it. The last lines are rows made to be slow: all have the
+# same shingles but none is near another one, or all are near one another.
 set -euo pipefail
 
 corpora=$(realpath "${1:?the directory of the texts is missing}")

@@ -1,11 +1,13 @@
 #!/bin/bash
 #
-# bench/lora.sh - an adapter against all weights: fine-tuning from the same base, each at its best of three learning rates.
+# bench/lora.sh - an adapter against all weights: fine-tuning from the same base, each at its best of three learning
+# rates.
 #
-# MODEL (M) is trained for BASE_STEPS (250) on the bytes of BASE_TEXT (the first two thirds of Tiny Shakespeare), and then for
-# STEPS (50) on those of TEXT (the last third): all weights, and an adapter of RANK (16) beside them. The last line says
-# whether the adapter's loss on the held-out tenth of TEXT is within 2 % of that of all weights, the adapter below 2 % of the
-# weights and the memory of its training below 60 %. A quarter of an hour for M on two cores; MODEL=XS shows that it works.
+# MODEL (M) is trained for BASE_STEPS (250) on the bytes of BASE_TEXT (the first two thirds of Tiny Shakespeare), and
+# then for STEPS (50) on those of TEXT (the last third): all weights, and an adapter of RANK (16) beside them. The last
+# line says whether the adapter's loss on the held-out tenth of TEXT is within 2 % of that of all weights, the adapter
+# below 2 % of the weights and the memory of its training below 60 %. A quarter of an hour for M on two cores; MODEL=XS
+# shows that it works.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

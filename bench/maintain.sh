@@ -1,11 +1,12 @@
 #!/bin/bash
 #
-# bench/maintain.sh - a column that gpt_maintain keeps up to date: ROWS rows of before (100000), while CLIENTS sessions (2)
-# change and insert rows, RATE a second together (200), and KILLS times (20) the worker, or a session, is ended by kill -9.
-# Then: whether every row has the value of its text, whether a row was computed again after its value was committed (the
-# expression writes what it computes into a table, in the worker's transaction), the largest lag of a changed row, restarts
-# of the server included, and what the maintenance costs beside one UPDATE of all rows, and a statement that marks rows.
-# Nothing waits for a disk (fsync is off): a killed process loses nothing that it has given to the system.
+# bench/maintain.sh - a column that gpt_maintain keeps up to date: ROWS rows of before (100000), while CLIENTS sessions
+# (2) change and insert rows, RATE a second together (200), and KILLS times (20) the worker, or a session, is ended by
+# kill -9. Then: whether every row has the value of its text, whether a row was computed again after its value was
+# committed (the expression writes what it computes into a table, in the worker's transaction), the largest lag of a
+# changed row, restarts of the server included, and what the maintenance costs beside one UPDATE of all rows, and a
+# statement that marks rows. Nothing waits for a disk (fsync is off): a killed process loses nothing that it has given
+# to the system.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

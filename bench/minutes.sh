@@ -1,10 +1,11 @@
 #!/bin/bash
 #
-# bench/minutes.sh [FOLDER] - how long a job with "minutes" takes, from its claim to its published version, beside so many processes that
-# keep a core busy each (twice the sum of the minutes for each number of them).
+# bench/minutes.sh [FOLDER] - how long a job with "minutes" takes, from its claim to its published version, beside so
+# many processes that keep a core busy each (twice the sum of the minutes for each number of them).
 #
-# MINUTES ("1 3 10"), BUSY ("0 1 3"), OPTIONS (more options of the job, "preset": "small"), NICE (idle). FOLDER has a file that is read as one
-# document a line; without one, 40,000 lines of made words. A line of the table: minutes asked, busy processes, seconds taken, per cent off, steps, epochs, note.
+# MINUTES ("1 3 10"), BUSY ("0 1 3"), OPTIONS (more options of the job, "preset": "small"), NICE (idle). FOLDER has a
+# file that is read as one document a line; without one, 40,000 lines of made words. A line of the table: minutes asked,
+# busy processes, seconds taken, per cent off, steps, epochs, note.
 set -euo pipefail
 
 [ -z "${1:-}" ] || folder=$(realpath "$1")

@@ -1,11 +1,13 @@
 #!/bin/bash
 #
-# bench/parallel.sh - what parallel workers gain for a small table whose rows a model scores: avg(gpt_score) over ROWS (20,000) rows of 3 MB, with
-# default settings and with max_parallel_workers_per_gather = 0, in turn, ROUNDS (3) times (a minute).
+# bench/parallel.sh - what parallel workers gain for a small table whose rows a model scores: avg(gpt_score) over ROWS
+# (20,000) rows of 3 MB, with default settings and with max_parallel_workers_per_gather = 0, in turn, ROUNDS (3) times
+# (a minute).
 #
-# A model of 2 layers and 64 channels, bytes as tokens, random weights; SHAPE="2 1 64". Prints the seconds of both ways, the processor time of the
-# session and of its workers, and two ratios: of the seconds, which need two idle cores, and of the processor time: twice that of one
-# process over that of all processes, which is what two idle cores give where work is shared evenly.
+# A model of 2 layers and 64 channels, bytes as tokens, random weights; SHAPE="2 1 64". Prints the seconds of both ways,
+# the processor time of the session and of its workers, and two ratios: of the seconds, which need two idle cores, and
+# of the processor time: twice that of one process over that of all processes, which is what two idle cores give where
+# work is shared evenly.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/bin/bash
 #
-# bench/pinned.sh - lookups by an index on what a fixed version says of a text, and by a generated column, beside a plain
-# column with the same values (five minutes on an idle machine).
+# bench/pinned.sh - lookups by an index on what a fixed version says of a text, and by a generated column, beside a
+# plain column with the same values (five minutes on an idle machine).
 #
 # ROWS (20,000) rows of about 20 tokens, a language model and a classifier of 500 labels, both of one layer. The time of
 # CREATE INDEX alone and with two parallel workers. Then ROUNDS (3; 0: only the last part) of LOOKUPS (1,000), one
@@ -66,7 +66,8 @@ for kind in score class; do
 	done
 done
 
-# measure WAY.KIND PROTOCOL: microseconds of the session a lookup, by its own ticks. So many repetitions that a tick does not matter.
+# measure WAY.KIND PROTOCOL: microseconds of the session a lookup, by its own ticks. So many repetitions that a tick
+# does not matter.
 measure()
 {
 	local n=10 files=()
@@ -78,7 +79,8 @@ measure()
 	} | sed -n 's/^ticks .*) //p' | awk -v ticks="$ticks" -v n="$((lookups * n))" '{ last = now; now = $12 + $13 } END { printf "%.2f\n", (now - last) / ticks / n * 1e6 }'
 }
 
-# instructions WAY.KIND PROTOCOL: of a lookup, counted by valgrind in a server of one session, as the difference of two runs
+# instructions WAY.KIND PROTOCOL: of a lookup, counted by valgrind in a server of one session, as the difference of two
+# runs
 instructions()
 {
 	for n in 200 400; do

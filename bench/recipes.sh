@@ -1,14 +1,16 @@
 #!/bin/bash
 #
-# bench/recipes.sh DATA - what gpt_train makes of twelve tasks in MINUTES (3) each, by RECIPES (default): about forty minutes a recipe.
+# bench/recipes.sh DATA - what gpt_train makes of twelve tasks in MINUTES (3) each, by RECIPES (default): about forty
+# minutes a recipe.
 #
-# DATA is the folder of test data (GPT_TEST_DATA), from which bench/recipes.py makes the rows. A recipe is words joined by "-": default
-# changes nothing; bytes, bpe or chars is the tokenizer; gpt2 or modern the family; adamw or muon the optimizer; nano, mini or small the
-# preset; batch64 is 64 rows; and dropout0.1, vocabulary1024, learning_rate0.01, epochs30 or seed2 the option of that name. steps500 comes
-# in place of the minutes. TASKS are the twelve, and tolstoy, shakespeare and wikitext. Prompts are measured by the share of greedy
-# completions that are exact, texts by bits a byte, both on rows that were held out before. Prints a line for each as it comes,
-# which also goes to RESULTS where that is set. THREADS (1); ROWS, where it is
-# set, are learnt at most; OPTIONS are further members of the JSON object, for all recipes.
+# DATA is the folder of test data (GPT_TEST_DATA), from which bench/recipes.py makes the rows. A recipe is words joined
+# by "-": default changes nothing; bytes, bpe or chars is the tokenizer; gpt2 or modern the family; adamw or muon the
+# optimizer; nano, mini or small the preset; batch64 is 64 rows; and dropout0.1, vocabulary1024, learning_rate0.01,
+# epochs30 or seed2 the option of that name. steps500 comes in place of the minutes. TASKS are the twelve, and tolstoy,
+# shakespeare and wikitext. Prompts are measured by the share of greedy completions that are exact, texts by bits a
+# byte, both on rows that were held out before. Prints a line for each as it comes, which also goes to RESULTS where
+# that is set. THREADS (1); ROWS, where it is set, are learnt at most; OPTIONS are further members of the JSON object,
+# for all recipes.
 set -euo pipefail
 
 data=$(realpath "${1:?the folder of test data is missing}")

@@ -5,8 +5,8 @@
 # shellcheck source=scripts/cluster.sh
 . scripts/cluster.sh
 
-# start_server NAME <SETTINGS: starts it with gpt preloaded and created. Sets `psql`, the command that asks it; it goes when
-# the script ends.
+# start_server NAME <SETTINGS: starts it with gpt preloaded and created. Sets `psql`, the command that asks it; it goes
+# when the script ends.
 start_server()
 {
 	work=$(mktemp -d "/tmp/gpt-$1-XXXXXX")

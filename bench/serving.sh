@@ -1,6 +1,7 @@
 #!/bin/bash
 #
-# bench/serving.sh TOKENIZER - many rows in one statement, a model of M's shape with a bfloat16 image (about twenty minutes).
+# bench/serving.sh TOKENIZER - many rows in one statement, a model of M's shape with a bfloat16 image (about twenty
+# minutes).
 #
 # TOKENIZER is GPT-2's tokenizer.json. Weights are random; THREADS (2), ROUNDS (3), SETS
 # (row_32 row_256 row_8_to_64; "" leaves scoring out). In each round, in turn:

@@ -1,11 +1,11 @@
 #!/bin/bash
 #
-# bench/sessions.sh TOKENIZER - what sessions cost that share a model: time of the first call against the second one in new
-# sessions, and memory of idle ones (about five minutes).
+# bench/sessions.sh TOKENIZER - what sessions cost that share a model: time of the first call against the second one in
+# new sessions, and memory of idle ones (about five minutes).
 #
-# TOKENIZER is a tokenizer.json, GPT-2's for the shape of M. LAYERS (12), HEADS (12), CHANNELS (768), CONTEXT (256), SESSIONS (100),
-# ROUNDS (20). Weights are random but for one step. PSS shares each page among those that map it, so its sum over processes is what
-# they take together; that of sessions which have done nothing is taken off.
+# TOKENIZER is a tokenizer.json, GPT-2's for the shape of M. LAYERS (12), HEADS (12), CHANNELS (768), CONTEXT (256),
+# SESSIONS (100), ROUNDS (20). Weights are random but for one step. PSS shares each page among those that map it, so its
+# sum over processes is what they take together; that of sessions which have done nothing is taken off.
 set -euo pipefail
 
 tokenizer=$(realpath "$1")
@@ -39,8 +39,8 @@ SELECT gpt_wait(:job);
 SELECT gpt_score('m', 'line 5') > 0;
 SQL
 
-# Three texts of as many tokens, the call alone: a new session's first look for an operator would take the server 0.5 ms of its own. The third
-# call is there to see how much two equal calls differ.
+# Three texts of as many tokens, the call alone: a new session's first look for an operator would take the server 0.5 ms
+# of its own. The third call is there to see how much two equal calls differ.
 for _ in $(seq "$rounds"); do
 	"${psql[@]}" <<'SQL' | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | paste -sd' '
 \timing on

@@ -1,11 +1,12 @@
 #!/bin/bash
 #
-# bench/statements.sh - what the planner's hooks cost statements without our functions: pgbench's SELECT by key, and a join of 20 tables, with the
-# library loaded against a server without it (about four minutes).
+# bench/statements.sh - what the planner's hooks cost statements without our functions: pgbench's SELECT by key, and a
+# join of 20 tables, with the library loaded against a server without it (about four minutes).
 #
-# First the processor's instructions of a statement, counted by valgrind in a server of one session: the difference between 2,000 and 1,000
-# statements, so that starting does not count; of the join, which takes a thousand times as many, between 20 and 10. Then ROUNDS (5) of STATEMENTS (100,000) each way in turn, one client with simple queries, so that
-# each is planned: transactions a second and the processor's time of the session. The last lines are the ratios.
+# First the processor's instructions of a statement, counted by valgrind in a server of one session: the difference
+# between 2,000 and 1,000 statements, so that starting does not count; of the join, which takes a thousand times as
+# many, between 20 and 10. Then ROUNDS (5) of STATEMENTS (100,000) each way in turn, one client with simple queries, so
+# that each is planned: transactions a second and the processor's time of the session. The last lines are the ratios.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -73,7 +74,8 @@ ended()
 	awk -v ticks="$ticks" '{ sub(/.*\) /, ""); print ($14 + $15) / ticks }' "/proc/$server/stat"
 }
 
-# measure SET|RESET: transactions a second, and microseconds of the processor for each, with the library loaded in the session or without
+# measure SET|RESET: transactions a second, and microseconds of the processor for each, with the library loaded in the
+# session or without
 measure()
 {
 	local before after rate

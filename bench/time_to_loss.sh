@@ -1,12 +1,13 @@
 #!/bin/bash
 #
-# bench/time_to_loss.sh SAMPLE - how much sooner gpt_train reaches the losses of the nanoGPT recipe (about half an hour).
+# bench/time_to_loss.sh SAMPLE - how much sooner gpt_train reaches the losses of the nanoGPT recipe (about half an
+# hour).
 #
-# SAMPLE is tinyshakespeare.txt: the first 90 % of its bytes to train on, the last 10 % to be measured on. PyTorch trains
-# model S for 1,000 steps; its losses at 250 and 1,000 steps, in nats a byte, are the goals. gpt_train gets the
-# paragraphs of the first part (with their blank lines) as rows, RECIPE_250 and RECIPE_1000, three seeds each. Its time is
-# that of the whole job: reading, tokenizer, training, validation, publication. Its loss is that of gpt_score over all
-# paragraphs of the last part, which see at most 256 bytes to their left, and nothing of the paragraph before.
+# SAMPLE is tinyshakespeare.txt: the first 90 % of its bytes to train on, the last 10 % to be measured on. PyTorch
+# trains model S for 1,000 steps; its losses at 250 and 1,000 steps, in nats a byte, are the goals. gpt_train gets the
+# paragraphs of the first part (with their blank lines) as rows, RECIPE_250 and RECIPE_1000, three seeds each. Its time
+# is that of the whole job: reading, tokenizer, training, validation, publication. Its loss is that of gpt_score over
+# all paragraphs of the last part, which see at most 256 bytes to their left, and nothing of the paragraph before.
 #
 # TORCH=FILE takes PyTorch's lines from a file, as an earlier run printed them.
 set -euo pipefail

@@ -1,12 +1,13 @@
 #!/bin/bash
 #
-# bench/tokenizer.sh - encoding by the engine and by Hugging Face's `tokenizers`, one thread each, the same rows, in turn.
+# bench/tokenizer.sh - encoding by the engine and by Hugging Face's `tokenizers`, one thread each, the same rows, in
+# turn.
 #
-# For each tokenizer.json of the folder TOKENIZERS (build/tokenizers) and each text (English, Chinese, mixed): ROUNDS (3) times
-# gpt, then the library's encode_batch_fast; bytes a second of processor time, the best of the rounds, and the ratio. The hash of
-# the ids must be the same. SIZE (8,000,000) bytes of rows of about 500 characters, from the test data (GPT_TEST_DATA, else
-# ../shared/data) and test/reference/mixed_text.py. JUDGE is the Python with `tokenizers` (python3), JUDGE_ROOT its root where
-# it is a chroot, ONLY the names to take; JUDGE= leaves the library out.
+# For each tokenizer.json of the folder TOKENIZERS (build/tokenizers) and each text (English, Chinese, mixed): ROUNDS
+# (3) times gpt, then the library's encode_batch_fast; bytes a second of processor time, the best of the rounds, and the
+# ratio. The hash of the ids must be the same. SIZE (8,000,000) bytes of rows of about 500 characters, from the test
+# data (GPT_TEST_DATA, else ../shared/data) and test/reference/mixed_text.py. JUDGE is the Python with `tokenizers`
+# (python3), JUDGE_ROOT its root where it is a chroot, ONLY the names to take; JUDGE= leaves the library out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

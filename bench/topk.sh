@@ -1,11 +1,14 @@
 #!/bin/bash
 #
-# bench/topk.sh - how many tokens ORDER BY gpt_score LIMIT k and a condition on a score read of those of a full scan (some minutes).
+# bench/topk.sh - how many tokens ORDER BY gpt_score LIMIT k and a condition on a score read of those of a full scan
+# (some minutes).
 #
-# ROWS (10,000) rows of 200 tokens: words of Zipf's law, the n-th with a probability in proportion to n^-s, where s is drawn for each row from
-# 0.7 to 2.2 (TENTHS="7 22"), so that some texts repeat few words, as lines of logs do, and others have many. A word is one token. A model of 2 layers and 64 channels (SHAPE="2 1 64")
-# learns STEPS (300) on a tenth of them. In turn, with gpt.batching: all rows, and the LIMIT (20) least perplexities. The rows must be the same.
-# Prints tokens and the session's processor time of both, and their ratios; then those of conditions that a tenth and a half of the rows meet.
+# ROWS (10,000) rows of 200 tokens: words of Zipf's law, the n-th with a probability in proportion to n^-s, where s is
+# drawn for each row from 0.7 to 2.2 (TENTHS="7 22"), so that some texts repeat few words, as lines of logs do, and
+# others have many. A word is one token. A model of 2 layers and 64 channels (SHAPE="2 1 64") learns STEPS (300) on a
+# tenth of them. In turn, with gpt.batching: all rows, and the LIMIT (20) least perplexities. The rows must be the same.
+# Prints tokens and the session's processor time of both, and their ratios; then those of conditions that a tenth and a
+# half of the rows meet.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

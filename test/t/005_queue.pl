@@ -1,5 +1,5 @@
-# test/t/005_queue.pl - without preload jobs run in order, one at a time, and those of one model never at once; what has no place
-# for a worker says so; listeners hear of every change.
+# test/t/005_queue.pl - without preload jobs run in order, one at a time, and those of one model never at once; what has
+# no place for a worker says so; listeners hear of every change.
 use strict;
 use warnings;
 
@@ -52,8 +52,8 @@ my $heard = $node->safe_psql('postgres', q{LISTEN gpt_job;
 	SELECT 1;});
 is(join(' ', $heard =~ /"state": "(\w+)"/g), 'queued running succeeded', 'a listener hears of each state');
 
-# more jobs than places, all of one transaction: those without a worker are started by the workers of the others, also where two end
-# at once, and by the session that waits, which alone can do it where there is one place
+# more jobs than places, all of one transaction: those without a worker are started by the workers of the others, also
+# where two end at once, and by the session that waits, which alone can do it where there is one place
 for my $places (2, 1)
 {
 	$node->append_conf('postgresql.conf', 'max_worker_processes = ' . ($places + 1));

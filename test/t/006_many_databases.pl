@@ -1,4 +1,5 @@
-# test/t/006_many_databases.pl - twenty databases and few places for workers: every job ends; an idle database can be a template.
+# test/t/006_many_databases.pl - twenty databases and few places for workers: every job ends; an idle database can be a
+# template.
 use strict;
 use warnings;
 

@@ -1,4 +1,5 @@
-# test/t/010_cron.pl - pg_cron: trainings that it starts, over a connection and in a background worker of its own, and that overlap.
+# test/t/010_cron.pl - pg_cron: trainings that it starts, over a connection and in a background worker of its own, and
+# that overlap.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# test/t/012_dump.pl - pg_dump and pg_restore: the same models, owners, grants and scores; what a partial dump leaves out;
-# who may dump; jobs of another server never start.
+# test/t/012_dump.pl - pg_dump and pg_restore: the same models, owners, grants and scores; what a partial dump leaves
+# out; who may dump; jobs of another server never start.
 use strict;
 use warnings;
 
@@ -164,7 +164,8 @@ run_log([ 'pg_restore', '-d', $target->connstr('with_objects'), "$dump.nb" ]);
 is($target->safe_psql('with_objects', q{SELECT gpt_score('story', 'line 5')}), $node->safe_psql('app', q{SELECT gpt_score('story', 'line 5')}),
 	'has models that score the same');
 
-# where the extension already is, in another schema: rows come in by their table's old name, so it must not be there before
+# where the extension already is, in another schema: rows come in by their table's old name, so it must not be there
+# before
 $target->safe_psql('postgres', 'CREATE DATABASE elsewhere');
 $target->safe_psql('elsewhere', 'CREATE SCHEMA "Other"; CREATE EXTENSION gpt SCHEMA "Other"');
 my $result = run_log([ 'pg_restore', '-d', $target->connstr('elsewhere'), $dump ]);

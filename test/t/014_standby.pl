@@ -1,4 +1,5 @@
-# test/t/014_standby.pl - models on a streaming standby, its promotion while a job runs, and a synchronous standby that is missing.
+# test/t/014_standby.pl - models on a streaming standby, its promotion while a job runs, and a synchronous standby that
+# is missing.
 use strict;
 use warnings;
 

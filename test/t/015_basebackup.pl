@@ -1,4 +1,5 @@
-# test/t/015_basebackup.pl - a base backup while a job runs, a clone that is to run no jobs, and logical replication of everything.
+# test/t/015_basebackup.pl - a base backup while a job runs, a clone that is to run no jobs, and logical replication of
+# everything.
 use strict;
 use warnings;
 

@@ -17,7 +17,8 @@ ok(1, 'a database with the extension is copied while nothing runs, with preload'
 my $job = $node->safe_psql('app', qq{SELECT gpt_train('copied', 'SELECT body FROM line', '{"steps": 20, $small}')});
 is($node->safe_psql('app', "SELECT gpt_wait($job)"), 'succeeded', 'a job runs in the copy');
 
-# rows of a queued and of a running job in a copy: submitted while autostart is off, so that nothing starts them after a crash
+# rows of a queued and of a running job in a copy: submitted while autostart is off, so that nothing starts them after a
+# crash
 my $running = $node->safe_psql('app', qq{SELECT gpt_train('running', 'SELECT body FROM line', '{"steps": 1000000, $small}')});
 my $waiting = $node->safe_psql('app', qq{SELECT gpt_train('waiting', 'SELECT body FROM line', '{"steps": 20, $small}')});
 wait_for_step($node, $running, 3, 'app');

@@ -1,4 +1,5 @@
-# test/t/018_images.pl - images that sessions share: made once, mapped by all, rebuilt where they are damaged, gone with their versions.
+# test/t/018_images.pl - images that sessions share: made once, mapped by all, rebuilt where they are damaged, gone with
+# their versions.
 use strict;
 use warnings;
 

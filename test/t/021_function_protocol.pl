@@ -1,5 +1,6 @@
-# test/t/021_function_protocol.pl - every function of the extension called by the function call protocol, which no SQL precedes: by a plain
-# role and a superuser, with too many and too few arguments, NULLs and bytes that are no value. The server lives.
+# test/t/021_function_protocol.pl - every function of the extension called by the function call protocol, which no SQL
+# precedes: by a plain role and a superuser, with too many and too few arguments, NULLs and bytes that are no value. The
+# server lives.
 
 use strict;
 use warnings;

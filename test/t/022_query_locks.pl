@@ -1,5 +1,5 @@
-# test/t/022_query_locks.pl - a training query that releases advisory locks does not release those that say who runs the job: one job
-# at a time under gpt.max_workers = 1, each trained once, also where the query fails or is ended.
+# test/t/022_query_locks.pl - a training query that releases advisory locks does not release those that say who runs the
+# job: one job at a time under gpt.max_workers = 1, each trained once, also where the query fails or is ended.
 use strict;
 use warnings;
 
@@ -57,7 +57,8 @@ is(scalar(() = $log =~ / of gpt started: /g), 5, 'nor begun twice');
 is($node->safe_psql('postgres', q{SELECT gpt_generate('a', 'held', max_tokens => 1) IS NOT NULL}), 't', 'a model is there');
 nothing_is_left($node);
 
-# The query sees its own process hold job and slot after it has released what it can; what it locked itself is released after it.
+# The query sees its own process hold job and slot after it has released what it can; what it locked itself is released
+# after it.
 $node->safe_psql('postgres', train('f', q{SELECT CASE WHEN release() = ''held 26480 26481'' THEN body END AS body FROM line}, 200000));
 wait_for_step($node, 6, 1);
 is($node->safe_psql('postgres', q{SELECT string_agg(objsubid::text, ' ' ORDER BY objsubid) FROM pg_locks WHERE locktype = 'advisory'}), '26480 26481',

@@ -1,5 +1,5 @@
-# test/t/023_submissions.pl - a transaction that submits many jobs starts as many workers as can run at once, and so does one that
-# fails after it has cancelled many.
+# test/t/023_submissions.pl - a transaction that submits many jobs starts as many workers as can run at once, and so
+# does one that fails after it has cancelled many.
 use strict;
 use warnings;
 

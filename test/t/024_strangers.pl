@@ -1,5 +1,6 @@
-# test/t/024_strangers.pl - what other sessions do holds up nobody's jobs: one that has changed a model and is idle, when a job is to
-# publish it and has the only slot; one that changes a large object that is to go; NOTIFY that fails, when a job begins or ends.
+# test/t/024_strangers.pl - what other sessions do holds up nobody's jobs: one that has changed a model and is idle,
+# when a job is to publish it and has the only slot; one that changes a large object that is to go; NOTIFY that fails,
+# when a job begins or ends.
 use strict;
 use warnings;
 

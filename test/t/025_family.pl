@@ -1,6 +1,5 @@
-# test/t/025_family.pl - models of the architectures that gpt_import knows give the logits and the texts of Transformers, and exported files are
-# what was imported.
-# test/reference/family.py made them.
+# test/t/025_family.pl - models of the architectures that gpt_import knows give the logits and the texts of
+# Transformers, and exported files are what was imported. test/reference/family.py made them.
 use strict;
 use warnings;
 
@@ -83,7 +82,8 @@ SELECT md5(lo_get(:one)) = md5(lo_get(:other)), gpt_score('%1$s', %s) = gpt_scor
 	$node->safe_psql('postgres', "SELECT gpt_drop_model('again')");
 }
 
-# A fine-tune by a step of no length, of all weights and for some of an adapter: the score stays, so its shape is that of the base.
+# A fine-tune by a step of no length, of all weights and for some of an adapter: the score stays, so its shape is that
+# of the base.
 my %with_adapter = map { $_ => 1 } qw(gemma3 pythia qwen2);
 sub finetune_model
 {

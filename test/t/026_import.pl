@@ -1,4 +1,5 @@
-# test/t/026_import.pl - scripts/gpt-import brings folders in as Hugging Face ships them. 025_family.pl has all architectures.
+# test/t/026_import.pl - scripts/gpt-import brings folders in as Hugging Face ships them. 025_family.pl has all
+# architectures.
 use strict;
 use warnings;
 
@@ -72,8 +73,8 @@ is(query("SELECT string_agg(architecture, ' ' ORDER BY model) FROM gpt_models WH
 is(query("SELECT count(*) FROM pg_largeobject_metadata m WHERE NOT EXISTS (SELECT FROM gpt_version v WHERE v.weights = m.oid) AND
 	NOT EXISTS (SELECT FROM gpt_tokenizer t WHERE t.object = m.oid)"), 0, 'the script leaves no file behind');
 
-# the same in bfloat16, whose matrices are parts, by head, or of norms that lack 1: scores and adapters are those of the same values in
-# float32, and what a merge gives is the adapter
+# the same in bfloat16, whose matrices are parts, by head, or of norms that lack 1: scores and adapters are those of the
+# same values in float32, and what a merge gives is the adapter
 sub adapter_of
 {
 	my ($model) = @_;

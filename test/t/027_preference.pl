@@ -1,5 +1,5 @@
-# test/t/027_preference.pl - a training on preferences that was interrupted keeps what its base says; and the gate of publish_if decides once,
-# whatever happens while it compares.
+# test/t/027_preference.pl - a training on preferences that was interrupted keeps what its base says; and the gate of
+# publish_if decides once, whatever happens while it compares.
 use strict;
 use warnings;
 

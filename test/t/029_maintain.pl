@@ -1,5 +1,5 @@
-# test/t/029_maintain.pl - a maintained column: kill -9 beside changes, restarts with and without preload, roles, copies,
-# rows that others have locked. test/sql/maintain.sql has what one session sees.
+# test/t/029_maintain.pl - a maintained column: kill -9 beside changes, restarts with and without preload, roles,
+# copies, rows that others have locked. test/sql/maintain.sql has what one session sees.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# test/t/030_pinned.pl - a generated column, an expression index and a constraint over a fixed version: dumped and restored, from another server by
-# postgres_fdw, and as an owner without the model.
+# test/t/030_pinned.pl - a generated column, an expression index and a constraint over a fixed version: dumped and
+# restored, from another server by postgres_fdw, and as an owner without the model.
 use strict;
 use warnings;
 

@@ -1,4 +1,5 @@
-# test/t/031_prompts.pl - prompts' beginnings between sessions (gpt.prompt_cache): found, for whom, damaged, killed, dropped.
+# test/t/031_prompts.pl - prompts' beginnings between sessions (gpt.prompt_cache): found, for whom, damaged, killed,
+# dropped.
 use strict;
 use warnings;
 
@@ -28,8 +29,8 @@ sub prompts
 	return @files;
 }
 
-# The answer to a prompt in a new session, and how many tokens of it the model did not compute. $begin: a letter, so that
-# each case has a beginning of its own.
+# The answer to a prompt in a new session, and how many tokens of it the model did not compute. $begin: a letter, so
+# that each case has a beginning of its own.
 sub ask
 {
 	my ($begin, $end, %how) = @_;

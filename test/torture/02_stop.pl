@@ -1,5 +1,5 @@
-# test/torture/02_stop.pl - gpt_cancel, pg_terminate_backend and fast shutdown at random moments of a run: the worker is gone
-# within a second, and the run ends later in the weights of the undisturbed one.
+# test/torture/02_stop.pl - gpt_cancel, pg_terminate_backend and fast shutdown at random moments of a run: the worker is
+# gone within a second, and the run ends later in the weights of the undisturbed one.
 use strict;
 use warnings;
 

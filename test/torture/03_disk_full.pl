@@ -1,5 +1,6 @@
-# test/torture/03_disk_full.pl - the disk of the jobs' files becomes full at random moments: the job fails with a message that
-# names the file, versions stay, and gpt_resume ends in the weights of the undisturbed run when there is room.
+# test/torture/03_disk_full.pl - the disk of the jobs' files becomes full at random moments: the job fails with a
+# message that names the file, versions stay, and gpt_resume ends in the weights of the undisturbed run when there is
+# room.
 use strict;
 use warnings;
 

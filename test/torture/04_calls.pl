@@ -1,6 +1,6 @@
-# test/torture/04_calls.pl - the k-th open, write, fsync, rename, mmap, thread or allocation fails, in a training and in a session
-# that scores and generates: an error or a success, never a crash, a hang, or other weights; also crashes in the midst of a
-# file, little address space, little temporary space, and (scripts/torture.sh) 64 MB of shared memory.
+# test/torture/04_calls.pl - the k-th open, write, fsync, rename, mmap, thread or allocation fails, in a training and in
+# a session that scores and generates: an error or a success, never a crash, a hang, or other weights; also crashes in
+# the midst of a file, little address space, little temporary space, and (scripts/torture.sh) 64 MB of shared memory.
 use strict;
 use warnings;
 
@@ -37,8 +37,8 @@ sub places
 	return sort { $a <=> $b } keys %places;
 }
 
-# What a job has computed its products by: a matrix library that cannot be loaded leaves them to the built-in kernels, with other
-# bits, and the job's row says so.
+# What a job has computed its products by: a matrix library that cannot be loaded leaves them to the built-in kernels,
+# with other bits, and the job's row says so.
 sub kernels_of
 {
 	my ($number) = @_;

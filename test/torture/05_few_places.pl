@@ -1,5 +1,5 @@
-# test/torture/05_few_places.pl - ten jobs and three places for background workers, one job crashes its worker on purpose: nine
-# end, the bad one fails after three tries with the reason, the server is up.
+# test/torture/05_few_places.pl - ten jobs and three places for background workers, one job crashes its worker on
+# purpose: nine end, the bad one fails after three tries with the reason, the server is up.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# test/torture/06_damage.pl - flipped bytes and truncations of the checkpoint and the token file of cancelled jobs: gpt_resume
-# always ends in "corrupted", never in weights, and with the true file in those of the undisturbed run.
+# test/torture/06_damage.pl - flipped bytes and truncations of the checkpoint and the token file of cancelled jobs:
+# gpt_resume always ends in "corrupted", never in weights, and with the true file in those of the undisturbed run.
 use strict;
 use warnings;
 

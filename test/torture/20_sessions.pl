@@ -1,9 +1,10 @@
-# test/torture/20_sessions.pl - a hundred sessions generate and score while a model is trained, published anew, rolled back,
-# dropped and made again: only documented errors, only answers of a version that was current while the statement ran, and
-# bounded memory.
+# test/torture/20_sessions.pl - a hundred sessions generate and score while a model is trained, published anew, rolled
+# back, dropped and made again: only documented errors, only answers of a version that was current while the statement
+# ran, and bounded memory.
 #
-# The driver notes every version: its score and its text, when it could first be the current one, and when it could last.
-# "Could": a commit is seen between two looks at the clock, so the note is an interval that is a little too wide, never too narrow.
+# The driver notes every version: its score and its text, when it could first be the current one, and when it could
+# last. "Could": a commit is seen between two looks at the clock, so the note is an interval that is a little too wide,
+# never too narrow.
 use strict;
 use warnings;
 
@@ -59,7 +60,8 @@ my $can_finetune = has_function($node, 'gpt_finetune(text, text, jsonb)');
 my $can_roll_back = has_function($node, 'gpt_rollback(text, integer)');
 note('there is ' . ($can_finetune ? '' : 'no ') . 'gpt_finetune, ' . ($can_roll_back ? '' : 'no ') . 'gpt_rollback');
 
-# ---- the driver: one life of the model after another ---------------------------------------------------------------------------
+# ---- the driver: one life of the model after another
+# ---------------------------------------------------------------------------
 
 my $SHAPE = '"layers": 2, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 4, "patience": 0';
 my %done = (trained => 0, published => 0, 'rolled back' => 0, dropped => 0);
@@ -137,7 +139,8 @@ sub drop_model
 	return;
 }
 
-# ---- the run ---------------------------------------------------------------------------------------------------------------------
+# ---- the run
+# ---------------------------------------------------------------------------------------------------------------------
 
 my $folder = $PostgreSQL::Test::Utils::tmp_check;
 for my $kind (qw(score generate))
@@ -191,7 +194,8 @@ for (my $n = 1; time < $end; $n++)
 $clients->finish;
 is($?, 0, 'no session was lost') or diag(substr($err, -2000));
 
-# ---- what must hold ----------------------------------------------------------------------------------------------------------------
+# ---- what must hold
+# ----------------------------------------------------------------------------------------------------------------
 
 my $answers = $node->safe_psql('postgres', 'SELECT count(*) FROM answer');
 my $right = $node->safe_psql('postgres', 'SELECT count(*) FROM answer WHERE state IS NULL');

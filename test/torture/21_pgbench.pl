@@ -1,6 +1,6 @@
-# test/torture/21_pgbench.pl - how much of its read-write throughput pgbench keeps while a job trains with default settings, on the
-# same cores. Pairs of short runs, beside the job and with the job held, in alternating order, and the median of their ratios:
-# disks and machines that others use too change their speed from minute to minute.
+# test/torture/21_pgbench.pl - how much of its read-write throughput pgbench keeps while a job trains with default
+# settings, on the same cores. Pairs of short runs, beside the job and with the job held, in alternating order, and the
+# median of their ratios: disks and machines that others use too change their speed from minute to minute.
 use strict;
 use warnings;
 

@@ -1,8 +1,8 @@
-# test/torture/22_cancels.pl - statements of every long kind, cancelled by pg_cancel_backend or by statement_timeout at random
-# moments: the statement ends within 250 ms (99 of 100), and no thread, mapping or descriptor stays behind.
+# test/torture/22_cancels.pl - statements of every long kind, cancelled by pg_cancel_backend or by statement_timeout at
+# random moments: the statement ends within 250 ms (99 of 100), and no thread, mapping or descriptor stays behind.
 #
-# One psql runs the statements. A procedure in another session watches pg_stat_activity for a statement's number, sleeps for a
-# random while and sends the cancel. A statement that ended before counts as injected, not as observed.
+# One psql runs the statements. A procedure in another session watches pg_stat_activity for a statement's number, sleeps
+# for a random while and sends the cancel. A statement that ended before counts as injected, not as observed.
 use strict;
 use warnings;
 
@@ -142,7 +142,8 @@ IPC::Run::run [ @psql, '-v', 'VERBOSITY=sqlstate', '-d', "dbname=postgres applic
 is($?, 0, 'psql runs all statements') or diag(substr($err, -1000));
 $canceller->finish;
 
-# ---- how long it took ---------------------------------------------------------------------------------------------------------
+# ---- how long it took
+# ---------------------------------------------------------------------------------------------------------
 
 my (%begin, %end, %sent, %state, $number);
 while ($out =~ /^(begin|end) (\d+) ([\d.]+)$/mg) { ($1 eq 'begin' ? \%begin : \%end)->{$2} = $3 }
@@ -181,7 +182,8 @@ cmp_ok($p99, '<=', $LIMIT_MS, sprintf('a statement ends within %d ms of being to
 is(join(', ', sort keys %others), '', 'no other error came of it');
 ok(@{ $of_kind{$_} // [] } > 0, "$_ was interrupted") for @KINDS;
 
-# ---- what stays behind ----------------------------------------------------------------------------------------------------------
+# ---- what stays behind
+# ----------------------------------------------------------------------------------------------------------
 
 sub lines { my ($name) = @_; return split /\n/, slurp_file("$folder/$name") }
 

@@ -1,8 +1,9 @@
-# test/torture/23_hostile.pl - calls of every function of the extension with arguments that nobody means. Only the SQLSTATEs of
-# docs/sql.md may come back, the server never restarts, and the memory of a session stays bounded.
+# test/torture/23_hostile.pl - calls of every function of the extension with arguments that nobody means. Only the
+# SQLSTATEs of docs/sql.md may come back, the server never restarts, and the memory of a session stays bounded.
 #
-# The functions come from pg_proc, so that a new one is called too. Each call is a statement of psql in a transaction that is
-# rolled back, unless what it does may stay. A call that takes long ends by statement_timeout, which is documented as well.
+# The functions come from pg_proc, so that a new one is called too. Each call is a statement of psql in a transaction
+# that is rolled back, unless what it does may stay. A call that takes long ends by statement_timeout, which is
+# documented as well.
 use strict;
 use warnings;
 
@@ -39,7 +40,8 @@ my $DOCUMENTED = documented_states();
 
 cmp_ok(scalar(keys %$DOCUMENTED), '>', 10, 'docs/sql.md lists the SQLSTATEs');
 
-# ---- arguments ---------------------------------------------------------------------------------------------------------------
+# ---- arguments
+# ---------------------------------------------------------------------------------------------------------------
 
 our @TEXTS = (
 	"NULL", "''", "'x'", "repeat('x', 1048576)", "repeat('word ', 4000)", "repeat(E'\\U0001F600', 3000)", "repeat(E'\\n', 20000)",
@@ -155,7 +157,8 @@ sub argument
 	return 'NULL';
 }
 
-# ---- calls -------------------------------------------------------------------------------------------------------------------
+# ---- calls
+# -------------------------------------------------------------------------------------------------------------------
 
 # Every function that belongs to the extension: name, and its input arguments with types.
 sub functions
@@ -215,7 +218,8 @@ sub documented_states
 	return \%states;
 }
 
-# ---- a session ---------------------------------------------------------------------------------------------------------------
+# ---- a session
+# ---------------------------------------------------------------------------------------------------------------
 
 my %seen;
 my %undocumented;
@@ -296,7 +300,8 @@ for my $encoding (qw(SQL_ASCII LATIN1))
 	session($database, \@calls, 'postgres');
 }
 
-# ---- what must hold ----------------------------------------------------------------------------------------------------------
+# ---- what must hold
+# ----------------------------------------------------------------------------------------------------------
 
 is($n_answered, $n_calls, "each of $n_calls calls was made");
 is(join("\n", map { "$_\n\t$undocumented{$_}" } sort keys %undocumented), '', 'only documented SQLSTATEs came back');

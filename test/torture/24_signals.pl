@@ -1,10 +1,10 @@
-# test/torture/24_signals.pl - a thousand signals a second to a worker that trains and to a session that generates: handlers run on
-# the main thread only, and weights and texts are what they are without.
+# test/torture/24_signals.pl - a thousand signals a second to a worker that trains and to a session that generates:
+# handlers run on the main thread only, and weights and texts are what they are without.
 #
-# The signals are those that the server sends to its processes itself. One that is no longer pending when the next is sent was
-# delivered: that is what "observed" counts. On a busy
-# machine the process does not run within each millisecond, and signals of a kind that pend are one. The server keeps SIGURG
-# blocked and reads it where it waits, so that one is only sent.
+# The signals are those that the server sends to its processes itself. One that is no longer pending when the next is
+# sent was delivered: that is what "observed" counts. On a busy machine the process does not run within each
+# millisecond, and signals of a kind that pend are one. The server keeps SIGURG blocked and reads it where it waits, so
+# that one is only sent.
 use strict;
 use warnings;
 
@@ -85,7 +85,8 @@ sub disturb
 	return $n;
 }
 
-# ---- training ------------------------------------------------------------------------------------------------------------------
+# ---- training
+# ------------------------------------------------------------------------------------------------------------------
 
 my $job = $node->safe_psql('postgres', "SELECT gpt_train('calm', $JOB)");
 my $calm_seconds = seconds_of(sub { is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job ends undisturbed') });
@@ -103,7 +104,8 @@ is($node->safe_psql('postgres', q{SELECT count(*) || ' ' || count(DISTINCT subst
 my $n_training = $n;
 my $rate = $seconds > 0 ? $n / $seconds : 0;
 
-# ---- generating ------------------------------------------------------------------------------------------------------------------
+# ---- generating
+# ------------------------------------------------------------------------------------------------------------------
 
 my ($in, $out, $err) = ('', '', '');
 my $session = IPC::Run::start [ 'psql', '-XqAt', '-h', $node->host, '-p', $node->port, '-U', 'postgres', '-d', 'postgres' ], '<', \$in, '>', \$out, '2>', \$err;
@@ -118,7 +120,8 @@ $session->finish;
 is($err, '', 'the session has no error');
 is((split /\n/, $out)[0], $calm_texts, "the texts are the same under $n signals");
 
-# ---- what must hold --------------------------------------------------------------------------------------------------------------
+# ---- what must hold
+# --------------------------------------------------------------------------------------------------------------
 
 cmp_ok($threads_seen, '>', 0, "threads were there: looked at $threads_seen times");
 is(join(', ', sort keys %unmasked), '', 'every signal is blocked in every thread but the first');

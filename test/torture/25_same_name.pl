@@ -1,5 +1,5 @@
-# test/torture/25_same_name.pl - many sessions at once train a model of one new name, a tokenizer of one name, drop and make again:
-# one of them has the name, the others get a documented error, and nothing is left without an owner.
+# test/torture/25_same_name.pl - many sessions at once train a model of one new name, a tokenizer of one name, drop and
+# make again: one of them has the name, the others get a documented error, and nothing is left without an owner.
 use strict;
 use warnings;
 

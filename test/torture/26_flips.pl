@@ -1,6 +1,6 @@
-# test/torture/26_flips.pl - random bytes of a model's large object are flipped, and it is cut off at random places: the answer is
-# always "data corrupted", in a session that has loaded nothing; one that has loaded the model may go on with what it has.
-# Never is there another text.
+# test/torture/26_flips.pl - random bytes of a model's large object are flipped, and it is cut off at random places: the
+# answer is always "data corrupted", in a session that has loaded nothing; one that has loaded the model may go on with
+# what it has. Never is there another text.
 use strict;
 use warnings;
 

@@ -1,5 +1,6 @@
-# test/torture/27_races.pl - two sessions change models of one name, or of two names, at the same moment: each pair of what can be done
-# to a model. Each round ends with a clean gpt_check: no version without a model, no adapter without a base, no object without a row.
+# test/torture/27_races.pl - two sessions change models of one name, or of two names, at the same moment: each pair of
+# what can be done to a model. Each round ends with a clean gpt_check: no version without a model, no adapter without a
+# base, no object without a row.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# test/torture/Fault.pm - arms fault.c, which has been preloaded into a server: which call fails, the how manieth, in which
-# processes. See there.
+# test/torture/Fault.pm - arms fault.c, which has been preloaded into a server: which call fails, the how manieth, in
+# which processes. See there.
 package Fault;
 
 use strict;

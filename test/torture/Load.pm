@@ -1,5 +1,5 @@
-# test/torture/Load.pm - what the parts of the load share: counts scaled by TORTURE_SHARE, lines for the summary, processes of the
-# server as /proc shows them, and medians.
+# test/torture/Load.pm - what the parts of the load share: counts scaled by TORTURE_SHARE, lines for the summary,
+# processes of the server as /proc shows them, and medians.
 package Load;
 
 use strict;

@@ -17,7 +17,8 @@ my $calls;   # of models in this statement
 sub one_of { return $_[ int(rand(@_)) ] }
 sub chance { return rand() < $_[0] }
 
-# A statement to run in both ways: its text, and its kind. Options: pinned, whether there is the type of pinned versions.
+# A statement to run in both ways: its text, and its kind. Options: pinned, whether there is the type of pinned
+# versions.
 sub statement
 {
 	my (%options) = @_;
