@@ -1,0 +1,222 @@
+# test/t/GptServers.pm - several servers that know each other, for the tests of training and scoring over servers.
+#
+#   my ($here, $east, $west) = start_servers([ 'here', 'east', 'west' ], preload => 1);
+#   connect_servers($here, $east, $west);
+#   $here->safe_psql('postgres', q{SELECT gpt_train('m', 'SELECT body FROM line', '{"servers": ["east", "west"]}')});
+#
+# initdb runs once; the others are copies with a system identifier of their own. Tests talk to them by their Unix
+# sockets, without a password; they talk to each other on 127.0.0.1 (the port of each is free there), with the passwords
+# of their user mappings (scram-sha-256). Each has the extensions gpt and postgres_fdw in the database postgres, the
+# roles postgres (superuser) and trainer (which may create in the schema public), and an empty table line (id, body)
+# that both may read; fill_line gives it rows.
+package GptServers;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(start_servers connect_servers connection_of password_of fill_line processes_of kill_process);
+
+# Running servers of these names. Options: preload, whether they preload gpt (the first one needs it, or starts workers
+# on demand); conf, lines for postgresql.conf; each, lines for one name ({ east => "…" }); tls, whether they offer TLS
+# and refuse TCP without it; sql, statements for the database postgres of each.
+sub start_servers
+{
+	my ($names, %options) = @_;
+	my ($first, @others) = map { PostgreSQL::Test::Cluster->new($_) } @$names;
+
+	$first->init(allows_streaming => 1);
+	write_settings($first, %options);
+	$first->start;
+	$first->safe_psql('postgres', setup_statements() . ($options{sql} // ''));
+	$first->stop;
+	if (@others)
+	{
+		$first->backup_fs_cold('servers');
+		for my $node (@others)
+		{
+			$node->init_from_backup($first, 'servers');
+			renew_identifier($node);
+		}
+	}
+	for my $node ($first, @others)
+	{
+		$node->append_conf('postgresql.conf', $options{each}{ $node->name } // '');
+		$node->start;
+	}
+	return ($first, @others);
+}
+
+sub write_settings
+{
+	my ($node, %options) = @_;
+	my $kind = $options{tls} ? 'hostssl' : 'host';
+
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'gpt'") if $options{preload};
+	$node->append_conf('postgresql.conf', <<"CONF" . ($options{conf} // ''));
+listen_addresses = '127.0.0.1'
+max_connections = 30
+max_worker_processes = 10
+autovacuum = off
+restart_after_crash = on
+log_statement = ddl
+password_encryption = 'scram-sha-256'
+gpt.nice = 0
+CONF
+	unlink $node->data_dir . '/pg_hba.conf';
+	$node->append_conf('pg_hba.conf', "local all all trust\nlocal replication all trust\n$kind all all 127.0.0.1/32 scram-sha-256\n");
+	write_certificate($node) if $options{tls};
+}
+
+# A certificate of its own for 127.0.0.1, valid for a day; a copied server has the same one, so that sslmode verify-ca
+# works with sslrootcert = server.crt.
+sub write_certificate
+{
+	my ($node) = @_;
+	my $folder = $node->data_dir;
+
+	system_log('openssl', 'req', '-new', '-x509', '-days', '1', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
+		'-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', "$folder/server.key", '-out', "$folder/server.crt") == 0
+	  or die 'openssl could not make a certificate';
+	chmod 0600, "$folder/server.key";
+	$node->append_conf('postgresql.conf', 'ssl = on');
+}
+
+sub setup_statements
+{
+	my ($superuser, $trainer) = (password_of('postgres'), password_of('trainer'));
+
+	# The superuser has the name of the system's user.
+	return <<"SQL";
+SELECT format('ALTER ROLE %I PASSWORD %L', current_user, '$superuser') \\gexec
+CREATE ROLE trainer LOGIN PASSWORD '$trainer';
+GRANT CREATE, USAGE ON SCHEMA public TO trainer;
+CREATE EXTENSION gpt;
+CREATE EXTENSION postgres_fdw;
+GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO trainer;
+CREATE TABLE line (id bigint PRIMARY KEY, body text NOT NULL);
+GRANT SELECT ON line TO trainer;
+SQL
+}
+
+# A copy of a cluster has its system identifier, the first eight bytes of pg_control. The CRC-32C of what stands before
+# it follows the data; pg_resetwal then writes the identifier into the log.
+sub renew_identifier
+{
+	my ($node) = @_;
+	my $file = $node->data_dir . '/global/pg_control';
+	my $bytes = slurp_file($file);
+	my $length = checked_length($bytes);
+	my ($identifier) = unpack('Q<', $bytes);
+
+	substr($bytes, 0, 8) = pack('Q<', $identifier + $node->port);
+	substr($bytes, $length, 4) = pack('L<', crc32c(substr($bytes, 0, $length)));
+	open my $handle, '+<:raw', $file or die "$file: $!";
+	print $handle $bytes;
+	close $handle;
+	system_log('pg_resetwal', '-f', '-D', $node->data_dir) == 0 or die 'pg_resetwal failed';
+}
+
+# How many bytes of pg_control its checksum covers.
+sub checked_length
+{
+	my ($bytes) = @_;
+	my $crc = 0xFFFFFFFF;
+
+	for (my $i = 0; $i + 8 <= 512; $i += 4)
+	{
+		$crc = add_to_crc($crc, substr($bytes, $i, 4));
+		return $i + 4 if ($crc ^ 0xFFFFFFFF) == unpack('L<', substr($bytes, $i + 4, 4));
+	}
+	die 'pg_control has no checksum where one was expected';
+}
+
+sub crc32c
+{
+	my ($bytes) = @_;
+
+	return add_to_crc(0xFFFFFFFF, $bytes) ^ 0xFFFFFFFF;
+}
+
+# Castagnoli's polynomial, reflected; bit by bit.
+sub add_to_crc
+{
+	my ($crc, $bytes) = @_;
+
+	for my $byte (unpack('C*', $bytes))
+	{
+		$crc ^= $byte;
+		$crc = $crc & 1 ? ($crc >> 1) ^ 0x82F63B78 : $crc >> 1 for 1 .. 8;
+	}
+	return $crc;
+}
+
+# The password of a role, the same on every server.
+sub password_of
+{
+	my ($role) = @_;
+
+	return "the password of $role";
+}
+
+# host, port and dbname of a server as another one reaches it, for CREATE SERVER.
+sub connection_of
+{
+	my ($node, $database) = @_;
+
+	return "host '127.0.0.1', port '" . $node->port . "', dbname '" . ($database // 'postgres') . "'";
+}
+
+# Foreign servers of the members' names on the coordinator, with user mappings of its superuser and of trainer to the
+# same roles there. trainer may use them.
+sub connect_servers
+{
+	my ($coordinator, @members) = @_;
+	my $sql = '';
+
+	for my $node (@members)
+	{
+		my ($name, $options) = ($node->name, connection_of($node));
+		my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
+		$sql .= "CREATE SERVER $name FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($options);
+			GRANT USAGE ON FOREIGN SERVER $name TO trainer;
+			CREATE USER MAPPING FOR CURRENT_USER SERVER $name OPTIONS (user '$superuser', password '" . password_of('postgres') . "');
+			CREATE USER MAPPING FOR trainer SERVER $name OPTIONS (user 'trainer', password '" . password_of('trainer') . "');\n";
+	}
+	$coordinator->safe_psql('postgres', $sql);
+}
+
+# The rows first .. last of the table line; the text of a row depends on its number alone, so that servers with other
+# ranges have other rows.
+sub fill_line
+{
+	my ($node, $first, $last) = @_;
+
+	$node->safe_psql('postgres', "INSERT INTO line
+		SELECT i, 'line ' || i || ' says ' || md5(i::text) || ' and ' || md5((i * 7)::text) FROM generate_series($first, $last) i");
+}
+
+# The processes of a server that take part in trainings, as ([ pid, kind ], …): the postmaster, workers of gpt, and
+# client sessions of foreign servers (of application_name gpt).
+sub processes_of
+{
+	my ($node) = @_;
+	my @found = ([ (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0], 'postmaster' ]);
+
+	push @found, map { [ split /\|/ ] } split /\n/, $node->safe_psql('postgres',
+		"SELECT pid, backend_type FROM pg_stat_activity WHERE backend_type LIKE 'gpt %' OR application_name = 'gpt' ORDER BY pid");
+	return @found;
+}
+
+# kill -9 of a process; of a postmaster, its children are left to notice it.
+sub kill_process
+{
+	my ($pid) = @_;
+
+	return kill('KILL', $pid) == 1;
+}
+
+1;
