@@ -321,6 +321,14 @@ bool lm_bpe_trainer_add_many(LmBpeTrainer *trainer, const LmBytes *texts, int n,
 							 LmError *error);
 
 /*
+ * Adds count occurrences, at least one, of a word of 1 to LM_MAX_TOKEN_SIZE bytes that was counted
+ * elsewhere with the same pattern. A trainer of the counts of all texts makes what one of the texts
+ * makes. LM_ERR_LIMIT when the trainer is full; LM_ERR_MEMORY; LM_ERR_ARGUMENT for another size or
+ * count, and once it merges.
+ */
+bool lm_bpe_trainer_put(LmBpeTrainer *trainer, LmBytes word, int64_t count, LmError *error);
+
+/*
  * Beyond the memory, counted words go out in blocks, each of one of LM_BPE_PARTS parts, and come
  * back after the last text, twice:
  *

@@ -41,6 +41,8 @@ void lm_unigram_trainer_free(LmUnigramTrainer *trainer);
  */
 bool lm_unigram_trainer_add_many(LmUnigramTrainer *trainer, const LmBytes *texts, int n,
 								 int *failed, LmError *error);
+/* Adds a word that was counted elsewhere, as lm_bpe_trainer_put does. */
+bool lm_unigram_trainer_put(LmUnigramTrainer *trainer, LmBytes word, int64_t count, LmError *error);
 bool lm_unigram_trainer_full(const LmUnigramTrainer *trainer);
 size_t lm_unigram_trainer_memory(const LmUnigramTrainer *trainer);
 

@@ -15,6 +15,7 @@
 #include "../fuzz/target_sentencepiece.h"
 #include "../fuzz/target_tensors.h"
 #include "../fuzz/target_tokenizer.h"
+#include "../fuzz/target_word_counts.h"
 
 #define MOST_FILES 512
 #define MOST_SIZE 16384
@@ -170,6 +171,7 @@ main(void)
 	test_target("safetensors", target_safetensors, n);
 	test_target("sentencepiece", target_sentencepiece, n);
 	test_target("tensors", target_tensors, n);
+	test_target("word_counts", target_word_counts, n);
 	/* Making a tokenizer takes a millisecond. */
 	test_target("tokenizer", target_tokenizer, n / 100);
 	return done_testing();

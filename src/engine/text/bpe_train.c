@@ -110,6 +110,15 @@ lm_bpe_trainer_add_many(LmBpeTrainer *trainer, const LmBytes *texts, int n, int 
 	return lm_counter_add(trainer->counter, texts, n, failed, error);
 }
 
+bool
+lm_bpe_trainer_put(LmBpeTrainer *trainer, LmBytes word, int64_t count, LmError *error)
+{
+	if (trainer->state != COUNTING || word.size < 1 || word.size > LM_WORD_MOST || count < 1)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "word of %zu bytes cannot be counted",
+					   word.size);
+	return lm_counter_put(trainer->counter, word, count, error);
+}
+
 size_t
 lm_bpe_trainer_memory(const LmBpeTrainer *trainer)
 {

@@ -123,6 +123,15 @@ lm_unigram_trainer_add_many(LmUnigramTrainer *trainer, const LmBytes *texts, int
 }
 
 bool
+lm_unigram_trainer_put(LmUnigramTrainer *trainer, LmBytes word, int64_t count, LmError *error)
+{
+	if (trainer->words || word.size < 1 || word.size > LM_WORD_MOST || count < 1)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "word of %zu bytes cannot be counted",
+					   word.size);
+	return lm_counter_put(trainer->counter, word, count, error);
+}
+
+bool
 lm_unigram_trainer_full(const LmUnigramTrainer *trainer)
 {
 	return lm_counter_full(trainer->counter);

@@ -192,6 +192,20 @@ lm_counter_forget(LmWordCounter *counter)
 	counter->texts = NULL;
 }
 
+bool
+lm_counter_put(LmWordCounter *counter, LmBytes word, int64_t count, LmError *error)
+{
+	LmWords *words = &counter->workers[0].words;
+
+	if (counter->full)
+		return fail_full(counter, error);
+	if (!lm_words_room(words, 1, word.size) &&
+		(!within_limit(counter, error) || !lm_words_reserve(words, 1, word.size, error)))
+		return false;
+	lm_words_put(words, &word, 1, count);
+	return true;
+}
+
 /* The segments of the next run; false at the end of the texts. */
 static bool
 cut_segments(LmWordCounter *counter)

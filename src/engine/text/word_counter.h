@@ -42,6 +42,12 @@ bool lm_counter_add(LmWordCounter *counter, const LmBytes *texts, int n, int *fa
 					LmError *error);
 void lm_counter_forget(LmWordCounter *counter);
 
+/*
+ * Adds count occurrences of a word of 1 to LM_WORD_MOST bytes, counted elsewhere, between two calls
+ * of _add. LM_ERR_LIMIT when the counter is full, LM_ERR_MEMORY.
+ */
+bool lm_counter_put(LmWordCounter *counter, LmBytes word, int64_t count, LmError *error);
+
 bool lm_counter_full(const LmWordCounter *counter);
 size_t lm_counter_memory(const LmWordCounter *counter);
 /* Words in the tables; one that is in those of two threads counts twice. */

@@ -141,9 +141,9 @@ record_at(const LmWords *words, uint32_t place)
 						 8 * (size_t) (place & ((1u << OFFSET_BITS) - 1)));
 }
 
-/* The record of a word, which is entered with a count of 0 if there is none. */
+/* The record of a word; NULL, and the slot that it would have, if there is none. */
 static uint64_t *
-find_record(LmWords *words, LmBytes word, uint32_t hash)
+look_up(const LmWords *words, LmBytes word, uint32_t hash, size_t *place)
 {
 	size_t mask = words->n_slots - 1, slot = hash & mask;
 
@@ -157,7 +157,31 @@ find_record(LmWords *words, LmBytes word, uint32_t hash)
 		if ((*record & SIZE_MASK) == word.size && memcmp(record + 1, word.data, word.size) == 0)
 			return record;
 	}
-	return append(words, word, &words->slots[slot], hash);
+	*place = slot;
+	return NULL;
+}
+
+/* The record of a word, which is entered with a count of 0 if there is none. */
+static uint64_t *
+find_record(LmWords *words, LmBytes word, uint32_t hash)
+{
+	size_t place;
+	uint64_t *record = look_up(words, word, hash, &place);
+
+	return record ? record : append(words, word, &words->slots[place], hash);
+}
+
+int64_t
+lm_words_count(const LmWords *words, LmBytes word)
+{
+	size_t place;
+	const uint64_t *record;
+
+	if (words->count == 0)
+		return 0;
+	record =
+		look_up(words, word, lm_hash_bytes(words->host.hash_key, word.data, word.size), &place);
+	return record ? (int64_t) (*record >> SIZE_BITS) : 0;
 }
 
 static uint64_t *

@@ -52,6 +52,9 @@ bool lm_words_add(LmWords *words, LmBytes word, int64_t count, LmError *error);
 /* The next word and its count, in no order that means anything; false after the last. */
 bool lm_words_next(const LmWords *words, LmWordCursor *cursor, LmBytes *word, int64_t *count);
 
+/* The count of a word; 0 where there is none. */
+int64_t lm_words_count(const LmWords *words, LmBytes word);
+
 /* Without words; keeps the memory. */
 void lm_words_clear(LmWords *words);
 void lm_words_free(LmWords *words);
