@@ -21,7 +21,7 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" gpt.control)
 MODULE_big = gpt
 
 # From the bottom up; calls go down only (scripts/border.sh).
-ROOMS = core store corpus train jobs serve sql
+ROOMS = core store remote corpus train jobs serve sql
 SERVER_SOURCES = $(sort $(wildcard $(ROOMS:%=src/%/*.c)))
 ENGINE_SOURCES = $(sort $(wildcard src/engine/*/*.c))
 ENGINE_OBJS = $(ENGINE_SOURCES:.c=.o)
@@ -44,9 +44,10 @@ EXTRA_CLEAN = build sql/gpt--$(EXTVERSION).sql
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wformat-security -Wimplicit-fallthrough -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 WERROR ?=
-PG_CPPFLAGS = -Iinclude -Isrc -DGPT_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -Iinclude -Isrc -I$(libpq_srcdir) -DGPT_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wno-declaration-after-statement -Wno-vla $(WERROR)
 SHLIB_PREREQS = build/exports.map
+SHLIB_LINK_INTERNAL = $(libpq)
 SHLIB_LINK = -Wl,--version-script=build/exports.map -licuuc -licui18n -lpthread -ldl -lm
 
 # The engine's own flags. -ffp-contract=off: a fused multiply-add is written where it is wanted.

@@ -30,7 +30,7 @@ if [ ! -f gpt.so ] || [ "${#objects[@]}" = 0 ]; then
 fi
 
 ok "the engine includes no server header" \
-	"$(grep -rnE '#include *[<"](postgres|fmgr|utils/|miscadmin|access/|catalog/|storage/|lib/|core/|store/|corpus/|jobs/|sql/)' src/engine include/engine)"
+	"$(grep -rnE '#include *[<"](postgres|fmgr|utils/|miscadmin|access/|catalog/|storage/|lib/|core/|store/|remote/|libpq|corpus/|jobs/|sql/)' src/engine include/engine)"
 
 ok "a room of the engine includes headers of itself and of rooms below" "$(
 	below='base'
@@ -40,7 +40,7 @@ ok "a room of the engine includes headers of itself and of rooms below" "$(
 	done
 )"
 ok "postgres.h is the first include of each server file and of no header" "$(
-	for file in src/{core,store,corpus,train,jobs,serve,sql}/*.c; do
+	for file in src/{core,store,remote,corpus,train,jobs,serve,sql}/*.c; do
 		[ ! -f "$file" ] || [ "$(grep -m 1 '#include' "$file")" = '#include "postgres.h"' ] || echo "$file"
 	done
 	grep -rln '#include "postgres.h"' include src/engine
@@ -53,7 +53,7 @@ ok "no circle of files has more than two, and none crosses rooms" \
 ok "only compat.h knows the server's version, and a file includes it where it uses a name of it" "$(
 	names=$(sed -nE 's/^#define ((gpt|GPT|pg)_[A-Za-z_]+).*/\1/p' include/core/compat.h | grep -vx GPT_COMPAT_H | sort -u | paste -sd '|')
 	names+='|VAR(DATA|SIZE|ATT)[A-Z0-9_]*|SET_VAR[A-Z0-9_]*|ExplainProperty[A-Za-z]*|PG_TEMP_FILES?_[A-Z]+'
-	files=$(find src/{core,store,corpus,train,jobs,serve,sql} include/{core,store,corpus,train,jobs,serve,sql} -name '*.[ch]' ! -name compat.h)
+	files=$(find src/{core,store,remote,corpus,train,jobs,serve,sql} include/{core,store,remote,corpus,train,jobs,serve,sql} -name '*.[ch]' ! -name compat.h)
 	# shellcheck disable=SC2086 # lists of files
 	grep -nE 'PG_VERSION_NUM|pg_attribute_noreturn' $files
 	comm -3 <(grep -lwE "$names" $files | sort) <(grep -l '"core/compat.h"' $files | sort)

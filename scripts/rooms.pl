@@ -11,7 +11,7 @@ use warnings;
 
 my @floors = (
 	[qw(engine/base)], [qw(engine/text engine/kernels engine/formats)], [qw(engine/model)], [qw(engine/train engine/serve)],
-	[qw(core)], [qw(store)], [qw(corpus)], [qw(train)], [qw(jobs serve)], [qw(sql)]);
+	[qw(core)], [qw(store)], [qw(remote)], [qw(corpus)], [qw(train)], [qw(jobs serve)], [qw(sql)]);
 my %floor;
 for my $i (0 .. $#floors)
 {

@@ -22,16 +22,20 @@
 #include "catalog/pg_class_d.h"
 #include "catalog/pg_database_d.h"
 #include "catalog/pg_extension_d.h"
+#include "catalog/pg_foreign_server_d.h"
 
 #define gpt_class_ownercheck(class, role) object_ownercheck(RelationRelationId, (class), (role))
 #define gpt_extension_ownercheck(extension, role) \
 	object_ownercheck(ExtensionRelationId, (extension), (role))
 #define gpt_database_aclcheck(database, role, mode) \
 	object_aclcheck(DatabaseRelationId, (database), (role), (mode))
+#define gpt_server_aclcheck(server, role, mode) \
+	object_aclcheck(ForeignServerRelationId, (server), (role), (mode))
 #else
 #define gpt_class_ownercheck(class, role) pg_class_ownercheck((class), (role))
 #define gpt_extension_ownercheck(extension, role) pg_extension_ownercheck((extension), (role))
 #define gpt_database_aclcheck(database, role, mode) pg_database_aclcheck((database), (role), (mode))
+#define gpt_server_aclcheck(server, role, mode) pg_foreign_server_aclcheck((server), (role), (mode))
 #endif
 
 /* 16: a plan lists the permissions that it needs. */

@@ -1,0 +1,67 @@
+/*
+ * src/remote/message.c
+ *
+ * Messages of other servers (src/remote/message.h). The other server may send any bytes.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "remote/message.h"
+
+#define MOST_BYTES 2048
+
+static int sqlstate_of(const PGresult *result);
+static const char *field(const PGresult *result, int code);
+
+char *
+gpt_remote_clean(const char *message)
+{
+	char *copy;
+	int size;
+
+	if (message == NULL || message[0] == '\0')
+		return pstrdup("The server gave no reason.");
+	size = strnlen(message, MOST_BYTES + MAX_MULTIBYTE_CHAR_LEN);
+	if (!pg_verify_mbstr(GetDatabaseEncoding(), message, strlen(message), true))
+		return pstrdup("The server's message is not valid text.");
+	size = pg_mbcliplen(message, size, MOST_BYTES);
+	while (size > 0 && strchr("\r\n\t ", message[size - 1]) != NULL)
+		size--;
+	copy = pnstrdup(message, size);
+	return copy;
+}
+
+void
+gpt_remote_raise(const char *server, const PGresult *result)
+{
+	const char *message = field(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = field(result, PG_DIAG_MESSAGE_DETAIL);
+	const char *hint = field(result, PG_DIAG_MESSAGE_HINT);
+
+	if (message == NULL)
+		message = gpt_remote_clean(PQresultErrorMessage(result));
+	ereport(ERROR, (errcode(sqlstate_of(result)), errmsg_internal("%s", message),
+					detail != NULL ? errdetail_internal("%s", detail) : 0,
+					hint != NULL ? errhint("%s", hint) : 0, errcontext("server \"%s\"", server)));
+}
+
+/* Five digits or upper-case letters; one of class 00 would be no error. */
+static int
+sqlstate_of(const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (state == NULL || strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5 ||
+		state[5] != '\0' || strncmp(state, "00", 2) == 0)
+		return ERRCODE_CONNECTION_FAILURE;
+	return MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
+}
+
+static const char *
+field(const PGresult *result, int code)
+{
+	const char *value = PQresultErrorField(result, code);
+
+	return value == NULL ? NULL : gpt_remote_clean(value);
+}

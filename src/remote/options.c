@@ -1,0 +1,145 @@
+/*
+ * src/remote/options.c
+ *
+ * Foreign server and user mapping to options of libpq (src/remote/options.h). The rules are those
+ * of postgres_fdw (https://www.postgresql.org/docs/15/postgres-fdw.html, F.38.1.1), so that a
+ * server that works for its foreign tables works here.
+ */
+#include "postgres.h"
+
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+
+#include "libpq-fe.h"
+
+#include "core/compat.h"
+#include "remote/options.h"
+
+#define DEFAULT_TIMEOUT_MS 10000
+#define MOST_TIMEOUT_S 600
+#define OWN_OPTIONS 3 /* application_name, client_encoding, and the NULL at the end */
+
+static ForeignServer *find_server(const char *name);
+static int take(GptRemoteOptions *options, int n, const List *given, const PQconninfoOption *known);
+static bool is_known(const char *name, const PQconninfoOption *known);
+static bool requires_password(const UserMapping *mapping);
+static void check_password(const GptRemoteOptions *options);
+static int timeout_of(const GptRemoteOptions *options);
+
+void
+gpt_remote_options(GptRemoteOptions *options, const char *name)
+{
+	ForeignServer *server = find_server(name);
+	UserMapping *mapping = GetUserMapping(GetUserId(), server->serverid);
+	int room = list_length(server->options) + list_length(mapping->options) + OWN_OPTIONS;
+	PQconninfoOption *known = PQconndefaults();
+	int n = 0;
+
+	if (known == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	options->keywords = palloc0(room * sizeof(char *));
+	options->values = palloc0(room * sizeof(char *));
+	options->keywords[n] = "application_name";
+	options->values[n++] = "gpt";
+	n = take(options, n, server->options, known);
+	n = take(options, n, mapping->options, known);
+	options->keywords[n] = "client_encoding";
+	options->values[n++] = GetDatabaseEncodingName();
+	PQconninfoFree(known);
+	options->needs_password = requires_password(mapping);
+	options->timeout_ms = timeout_of(options);
+	check_password(options);
+}
+
+/*
+ * Only superusers create foreign-data wrappers, so the name says which validator has checked the
+ * options: that of postgres_fdw lets superusers alone set password_required.
+ */
+static ForeignServer *
+find_server(const char *name)
+{
+	ForeignServer *server = GetForeignServerByName(name, false);
+	AclResult result = gpt_server_aclcheck(server->serverid, GetUserId(), ACL_USAGE);
+	const char *wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FOREIGN_SERVER, name);
+	if (strcmp(wrapper, "postgres_fdw") != 0)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("server \"%s\" is not a server of postgres_fdw", name),
+						errdetail("Its foreign-data wrapper is \"%s\".", wrapper)));
+	return server;
+}
+
+/* Options without a value there, and those of libpq that postgres_fdw refuses, do not occur. */
+static int
+take(GptRemoteOptions *options, int n, const List *given, const PQconninfoOption *known)
+{
+	ListCell *cell;
+
+	foreach (cell, given)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (!is_known(option->defname, known))
+			continue;
+		options->keywords[n] = option->defname;
+		options->values[n++] = defGetString(option);
+	}
+	return n;
+}
+
+static bool
+is_known(const char *name, const PQconninfoOption *known)
+{
+	for (; known->keyword != NULL; known++)
+		if (strcmp(known->keyword, name) == 0)
+			return strchr(known->dispchar, 'D') == NULL;
+	return false;
+}
+
+static bool
+requires_password(const UserMapping *mapping)
+{
+	ListCell *cell;
+
+	if (superuser())
+		return false;
+	foreach (cell, mapping->options)
+	{
+		DefElem *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "password_required") == 0)
+			return defGetBoolean(option);
+	}
+	return true;
+}
+
+/* Otherwise libpq would take the password of the server's environment or operating system user. */
+static void
+check_password(const GptRemoteOptions *options)
+{
+	if (!options->needs_password)
+		return;
+	for (int i = 0; options->keywords[i] != NULL; i++)
+		if (strcmp(options->keywords[i], "password") == 0 && options->values[i][0] != '\0')
+			return;
+	ereport(ERROR, (errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
+					errmsg("password is required"),
+					errdetail("Non-superusers must provide a password in the user mapping.")));
+}
+
+/* libpq itself regards connect_timeout in its blocking calls alone. */
+static int
+timeout_of(const GptRemoteOptions *options)
+{
+	int seconds = 0;
+
+	for (int i = 0; options->keywords[i] != NULL; i++)
+		if (strcmp(options->keywords[i], "connect_timeout") == 0)
+			seconds = atoi(options->values[i]);
+	return seconds > 0 ? Min(seconds, MOST_TIMEOUT_S) * 1000 : DEFAULT_TIMEOUT_MS;
+}
