@@ -60,7 +60,7 @@ typedef enum LmSurveyed
 /* A table that was written, and what it lacks. */
 typedef struct LmWordTable
 {
-	LmBytes bytes; /* from the host; lm_free by the caller */
+	LmBytes bytes; /* from the host, until _free */
 	int64_t floor; /* of counts: the wanted one, or a higher one that makes the table fit */
 	int64_t n; /* words, and ... */
 	int64_t occurrences; /* ... the sum of their counts */
@@ -75,6 +75,7 @@ typedef struct LmWordTable
  */
 bool lm_word_survey_write(LmWordTable *table, const LmWordSurvey *survey, LmSurveyed which,
 						  int64_t floor, size_t most, LmError *error);
+void lm_word_table_free(const LmHost *host, LmWordTable *table);
 
 /* A walk over a table that may have come from anybody. Nothing is allocated. */
 typedef struct LmWordReader

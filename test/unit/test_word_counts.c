@@ -93,8 +93,8 @@ test_counts(const LmHost *host)
 	   "characters are a table too");
 	is_int(find_count(none.bytes, "\xE7\x9C\xA0"), 4, "which has their counts");
 	is_int(find_count(none.bytes, "\n"), 4, "of blanks as well");
-	lm_free(host, (void *) none.bytes.data);
-	lm_free(host, (void *) table.bytes.data);
+	lm_word_table_free(host, &none);
+	lm_word_table_free(host, &table);
 	lm_word_survey_free(survey);
 }
 
@@ -114,20 +114,20 @@ test_floor(const LmHost *host)
 	is_int(find_count(table.bytes, "key"), 0, "and one of a single row, however frequent");
 	is_int(table.n_rare, 3, "the table says how many stay");
 	is_int(table.rare_occurrences, 14, "and how often they occur");
-	lm_free(host, (void *) table.bytes.data);
+	lm_word_table_free(host, &table);
 	for (int i = 0; i < 9; i++)
 		good = good && lm_word_survey_add(survey, (LmBytes){"again", 5}, 7, &error);
 	good = good && lm_word_survey_write(&table, survey, LM_SURVEYED_WORDS, 5, MOST, &error);
 	ok(good && table.n == 0, "equal rows are one row");
-	lm_free(host, (void *) table.bytes.data);
+	lm_word_table_free(host, &table);
 	good = lm_word_survey_add(survey, (LmBytes){"again and", 9}, 8, &error) &&
 		   lm_word_survey_write(&table, survey, LM_SURVEYED_WORDS, 1, MOST, &error) &&
 		   lm_word_survey_write(&small, survey, LM_SURVEYED_WORDS, 1, 12, &error);
 	ok(good && find_count(table.bytes, "and") == 1 && find_count(small.bytes, "and") == 0 &&
 		   find_count(small.bytes, "again") == 10 && small.bytes.size <= 12 && small.floor == 2,
 	   "the floor rises until a table fits");
-	lm_free(host, (void *) table.bytes.data);
-	lm_free(host, (void *) small.bytes.data);
+	lm_word_table_free(host, &table);
+	lm_word_table_free(host, &small);
 	lm_word_survey_free(survey);
 }
 
@@ -231,7 +231,7 @@ test_union(const LmHost *host)
 	{
 		lm_bpe_trainer_free(bpe[k]);
 		lm_unigram_trainer_free(parts[k]);
-		lm_free(host, (void *) tables[k].bytes.data);
+		lm_word_table_free(host, &tables[k]);
 	}
 }
 
@@ -303,7 +303,7 @@ test_damage(const LmHost *host)
 								10},
 					  "a"),
 		   LM_COUNTED_MOST, "the greatest count is taken");
-	lm_free(host, (void *) table.bytes.data);
+	lm_word_table_free(host, &table);
 }
 
 int

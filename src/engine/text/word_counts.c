@@ -57,8 +57,15 @@ lm_word_survey_write(LmWordTable *table, const LmWordSurvey *survey, LmSurveyed 
 	table->bytes = (LmBytes){writer.data, writer.size};
 	if (good)
 		return true;
-	lm_array_free(host, writer.data);
+	lm_word_table_free(host, table);
 	return false;
+}
+
+void
+lm_word_table_free(const LmHost *host, LmWordTable *table)
+{
+	lm_array_free(host, (void *) table->bytes.data);
+	table->bytes = (LmBytes){NULL, 0};
 }
 
 static void
