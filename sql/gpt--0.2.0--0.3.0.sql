@@ -341,18 +341,53 @@ CREATE OR REPLACE FUNCTION @extschema@.gpt_embed(model text, input text[], pooli
 ALTER TABLE @extschema@.gpt_job ALTER COLUMN model DROP NOT NULL, ADD COLUMN tokenizer text, DROP CONSTRAINT gpt_job_kind_check;
 ALTER TABLE @extschema@.gpt_job ADD CONSTRAINT gpt_job_kind_check CHECK (kind IN ('train', 'finetune', 'tokenizer')),
 	ADD CONSTRAINT gpt_job_product_check CHECK ((model IS NULL) OPERATOR(pg_catalog.<>) (tokenizer IS NULL));
+CREATE TABLE @extschema@.gpt_job_server (
+	job bigint NOT NULL,
+	member integer NOT NULL,
+	server text,
+	state text NOT NULL CHECK (state IN ('joining', 'training', 'lost', 'ended')),
+	step bigint NOT NULL DEFAULT 0,
+	steps_per_second float8,
+	waiting_share float8,
+	epoch integer NOT NULL DEFAULT 0,
+	error text,
+	seen_at timestamptz,
+	PRIMARY KEY (job, member)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.gpt_job_server IS 'servers of the jobs that train on several, written by their workers alone';
+REVOKE ALL ON @extschema@.gpt_job_server FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job_server', '');
 CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	SELECT j.job, COALESCE(j.model, j.tokenizer) AS model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
-		j.base, j.base_version, j.data_changed, j.overfit_since, j.report
+		j.base, j.base_version, j.data_changed, j.overfit_since, j.report,
+		(SELECT GREATEST(pg_catalog.count(*), 1)::integer FROM @extschema@.gpt_job_server s WHERE s.job OPERATOR(pg_catalog.=) j.job) AS servers
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model, or of the tokenizer, that it makes';
 COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train, finetune or tokenizer';
 COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done; of a tokenizer, merges learnt';
 COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it chose for them, and warnings, as gpt_estimate gives them';
+COMMENT ON COLUMN @extschema@.gpt_jobs.servers IS 'number of servers that it trains on';
+
+CREATE VIEW @extschema@.gpt_job_servers WITH (security_barrier) AS
+	SELECT s.job, s.member, s.server, s.state, s.step, s.steps_per_second, s.waiting_share, s.epoch, s.error, s.seen_at
+	FROM @extschema@.gpt_job_server s JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) s.job
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON VIEW @extschema@.gpt_job_servers IS 'servers of the jobs that train on several, of the roles whose privileges the current role has';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.job IS 'number of the job';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.member IS 'number of the server in the job: 0 is the one that the job runs on';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.server IS 'name of the foreign server; NULL for the one that the job runs on';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.state IS 'joining, training, lost or ended';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.step IS 'step that it has reached';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.steps_per_second IS 'speed of its last steps, while it computed';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.waiting_share IS 'share of the time of its last steps that it waited for others';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.epoch IS 'number of the membership that it last took part in: one more after each change';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.error IS 'why it was lost last; NULL: it never was';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.seen_at IS 'when it last answered';
+GRANT SELECT ON @extschema@.gpt_job_servers TO PUBLIC;
 
 CREATE FUNCTION @extschema@.gpt_estimate(query text, options jsonb DEFAULT '{}') RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'gpt_estimate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;

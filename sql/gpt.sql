@@ -134,8 +134,23 @@ CREATE TABLE @extschema@.gpt_job_log (
 );
 COMMENT ON TABLE @extschema@.gpt_job_log IS 'losses of training jobs, one row every few seconds';
 
+CREATE TABLE @extschema@.gpt_job_server (
+	job bigint NOT NULL,
+	member integer NOT NULL,
+	server text,
+	state text NOT NULL CHECK (state IN ('joining', 'training', 'lost', 'ended')),
+	step bigint NOT NULL DEFAULT 0,
+	steps_per_second float8,
+	waiting_share float8,
+	epoch integer NOT NULL DEFAULT 0,
+	error text,
+	seen_at timestamptz,
+	PRIMARY KEY (job, member)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE @extschema@.gpt_job_server IS 'servers of the jobs that train on several, written by their workers alone';
+
 REVOKE ALL ON @extschema@.gpt_tokenizer, @extschema@.gpt_tokenizer_name, @extschema@.gpt_model,
-	@extschema@.gpt_version, @extschema@.gpt_job, @extschema@.gpt_progress, @extschema@.gpt_job_log FROM PUBLIC;
+	@extschema@.gpt_version, @extschema@.gpt_job, @extschema@.gpt_progress, @extschema@.gpt_job_log, @extschema@.gpt_job_server FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_tokenizer', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_tokenizer_name', '');
@@ -144,6 +159,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_version', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job_job_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job_log', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.gpt_job_server', '');
 
 CREATE TABLE @extschema@.gpt_maintenance (
 	maintenance bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -1275,7 +1291,8 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
 		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
-		j.base, j.base_version, j.data_changed, j.overfit_since, j.report
+		j.base, j.base_version, j.data_changed, j.overfit_since, j.report,
+		(SELECT GREATEST(pg_catalog.count(*), 1)::integer FROM @extschema@.gpt_job_server s WHERE s.job OPERATOR(pg_catalog.=) j.job) AS servers
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
@@ -1304,6 +1321,23 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.base_version IS 'version of that model, k
 COMMENT ON COLUMN @extschema@.gpt_jobs.data_changed IS 'whether the job lost its token file, and the rows that it read again differ or may differ';
 COMMENT ON COLUMN @extschema@.gpt_jobs.overfit_since IS 'step of the best validation loss, after which it rose while the training loss fell; NULL where it did not';
 COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it chose for them, and warnings, as gpt_estimate gives them';
+COMMENT ON COLUMN @extschema@.gpt_jobs.servers IS 'number of servers that it trains on';
+
+CREATE VIEW @extschema@.gpt_job_servers WITH (security_barrier) AS
+	SELECT s.job, s.member, s.server, s.state, s.step, s.steps_per_second, s.waiting_share, s.epoch, s.error, s.seen_at
+	FROM @extschema@.gpt_job_server s JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) s.job
+	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
+COMMENT ON VIEW @extschema@.gpt_job_servers IS 'servers of the jobs that train on several, of the roles whose privileges the current role has';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.job IS 'number of the job';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.member IS 'number of the server in the job: 0 is the one that the job runs on';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.server IS 'name of the foreign server; NULL for the one that the job runs on';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.state IS 'joining, training, lost or ended';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.step IS 'step that it has reached';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.steps_per_second IS 'speed of its last steps, while it computed';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.waiting_share IS 'share of the time of its last steps that it waited for others';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.epoch IS 'number of the membership that it last took part in: one more after each change';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.error IS 'why it was lost last; NULL: it never was';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.seen_at IS 'when it last answered';
 
 CREATE VIEW @extschema@.gpt_stat_progress_train WITH (security_barrier) AS
 	SELECT p.job, p.pid, COALESCE(j.model, j.tokenizer) AS model, p.phase, p.step, p.steps, p.loss, p.validation_loss, p.validation_bits_per_byte,
@@ -1452,5 +1486,5 @@ COMMENT ON COLUMN @extschema@.gpt_maintain_errors.failed_at IS 'when it occurred
 COMMENT ON COLUMN @extschema@.gpt_maintain_errors.retry_at IS 'when the next try is due; NULL: there is none before the row changes or gpt_maintain is called again';
 
 GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
-	@extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log, @extschema@.gpt_stat_models, @extschema@.gpt_settings,
+	@extschema@.gpt_job_servers, @extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log, @extschema@.gpt_stat_models, @extschema@.gpt_settings,
 	@extschema@.gpt_maintained, @extschema@.gpt_maintain_errors TO PUBLIC;

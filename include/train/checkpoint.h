@@ -9,9 +9,9 @@
  *   section: | kind: uint32 | crc32c: uint32, of kind, size and bytes | size: uint64 | bytes |
  *
  * The sections are: corpus, plan, tokenizer.json; and once a step has been done: state, parameters,
- * both moments, the best parameters where they are not the present ones, and what is kept of the
- * base. Numbers are in the
- * machine's own form: the file never leaves it.
+ * both moments, the best parameters where they are not the present ones, what is kept of the base,
+ * and the state of outer steps. Numbers are in the machine's own form: the file leaves it only for
+ * machines of the same form, which are members of the same training.
  */
 #ifndef GPT_CHECKPOINT_H
 #define GPT_CHECKPOINT_H
@@ -36,6 +36,9 @@ typedef struct GptCheckpoint
 	size_t tokenizer_size;
 	bool has_weights; /* then `state` and the rest of the file exist */
 	GptTrainState state;
+	/* of a training over several servers: the state of its outer steps, in the caller's memory */
+	float *outer;
+	size_t outer_count; /* 0: there is none, or it is not wanted */
 } GptCheckpoint;
 
 /*

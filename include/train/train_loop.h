@@ -80,6 +80,14 @@ typedef struct GptTrainHooks
 	/* Called before the first step, and after each step and its validation. */
 	void (*save)(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best,
 				 const GptReference *reference);
+
+	/*
+	 * Of a training over several servers (members.h); otherwise NULL. Called before a step, and
+	 * after it and before its validation; last: no step follows. The second may change weights.
+	 */
+	void (*before_step)(void *context, const GptTrainState *state, LmTrainer *trainer,
+						const float *best, const GptReference *reference);
+	void (*after_step)(void *context, const GptTrainState *state, LmTrainer *trainer, bool last);
 } GptTrainHooks;
 
 /*

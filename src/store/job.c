@@ -311,7 +311,8 @@ gpt_job_forget(List **run_ids, TimestampTz before)
 		"'cancelled') AND finished_at < $2 AND pg_catalog.pg_has_role($1, "
 		"%1$s.gpt_job_owner(owner, system_identifier), 'USAGE') RETURNING job, run_id, "
 		"system_identifier, database), log AS (DELETE FROM %1$s.gpt_job_log l USING forgotten f "
-		"WHERE l.job = f.job) SELECT run_id, system_identifier, database FROM forgotten");
+		"WHERE l.job = f.job), servers AS (DELETE FROM %1$s.gpt_job_server s USING forgotten f "
+		"WHERE s.job = f.job) SELECT run_id, system_identifier, database FROM forgotten");
 	for (uint64 row = 0; row < n; row++)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(statement.caller);

@@ -41,6 +41,7 @@ typedef enum Kind
 	KIND_BEST,
 	KIND_REFERENCE,
 	KIND_END,
+	KIND_OUTER,
 } Kind;
 
 static const Kind moment_kinds[] = {KIND_MOMENTS1, KIND_MOMENTS2};
@@ -83,6 +84,7 @@ static void write_section(Writer *writer, Kind kind, const void *data, uint64 si
 static void write_bytes(Writer *writer, const void *data, size_t size);
 static void read_section(GptCheckpoint *checkpoint, Kind kind, void *data, uint64 size,
 						 GptProgress *progress);
+static void read_outer(GptCheckpoint *checkpoint, GptProgress *progress);
 static SectionHeader read_header(GptCheckpoint *checkpoint, Kind kind);
 static void read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data,
 					  GptProgress *progress);
@@ -120,6 +122,9 @@ gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const 
 		if (reference->count > 0)
 			write_section(&writer, KIND_REFERENCE, reference->values,
 						  reference->count * sizeof(float));
+		if (checkpoint->outer_count > 0)
+			write_section(&writer, KIND_OUTER, checkpoint->outer,
+						  checkpoint->outer_count * sizeof(float));
 	}
 	write_section(&writer, KIND_END, NULL, 0);
 	FileClose(writer.file);
@@ -294,7 +299,21 @@ gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float
 	if (reference->count > 0)
 		read_section(checkpoint, KIND_REFERENCE, reference->values,
 					 reference->count * sizeof(float), progress);
+	read_outer(checkpoint, progress);
 	read_section(checkpoint, KIND_END, NULL, 0, progress);
+}
+
+/* The state of outer steps is read where it is wanted, else passed. */
+static void
+read_outer(GptCheckpoint *checkpoint, GptProgress *progress)
+{
+	SectionHeader header = read_header(checkpoint, 0);
+
+	if (checkpoint->outer_count > 0)
+		read_section(checkpoint, KIND_OUTER, checkpoint->outer,
+					 checkpoint->outer_count * sizeof(float), progress);
+	else if (header.kind == KIND_OUTER)
+		checkpoint->offset += (off_t) (sizeof(header) + header.size);
 }
 
 void

@@ -53,6 +53,7 @@ gpt_train_run(GptTrainResult *result, const GptTrainPlan *plan, const GptCorpus 
 	GptTraining training;
 
 	start(&training, plan, corpus, progress);
+	training.hooks = hooks;
 	progress->steps = plan->training.steps;
 	begin(&training, hooks, started_at);
 	if (!is_over(&training))
@@ -115,10 +116,15 @@ advance(GptTraining *training)
 	bool validates;
 
 	draw_batches(training);
+	if (training->hooks->before_step != NULL)
+		training->hooks->before_step(training->hooks->context, state, training->trainer,
+									 training->best, &training->reference);
 	if (training->plan->total_time > 0 && state->step > 0)
 		training->deadline = gpt_train_clock_deadline(&training->clock);
 	made = step(training);
 	over = is_over(training) || !made;
+	if (training->hooks->after_step != NULL)
+		training->hooks->after_step(training->hooks->context, state, training->trainer, over);
 	validates = training->corpus->has_validation && training->validated_step != state->step &&
 				(state->step % training->plan->validation_interval == 0 || over);
 	if (validates)

@@ -27,6 +27,7 @@ typedef struct GptTraining
 {
 	const GptTrainPlan *plan;
 	const GptCorpus *corpus;
+	const GptTrainHooks *hooks; /* NULL: steps are only timed */
 	GptProgress *progress;
 	LmDataset dataset; /* of the corpus, with references */
 	LmTrainer *trainer;

@@ -41,7 +41,7 @@ SELECT throws_ok($$SELECT gpt_drop_tokenizer('t')$$, '42501', 'must be owner of 
 SELECT throws_ok(format('SELECT lo_get(%s)', :'weights'), '42501', NULL, 'nor read the object');
 SELECT throws_ok(format('SELECT %s', command), '42501', NULL, command)
 FROM (VALUES ('* FROM gpt_model'), ('* FROM gpt_version'), ('* FROM gpt_tokenizer'), ('* FROM gpt_tokenizer_name'), ('* FROM gpt_job'),
-	('* FROM gpt_progress'), ('* FROM gpt_job_log')) c(command);
+	('* FROM gpt_progress'), ('* FROM gpt_job_log'), ('* FROM gpt_job_server')) c(command);
 
 -- a function of another role does not lend its cache
 SELECT throws_ok($$SELECT gpt_score('m', 'x') FROM generate_series(1, 3)$$, '42501', NULL, 'a model that the session has loaded is still not granted');
