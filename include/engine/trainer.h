@@ -65,6 +65,11 @@ typedef struct LmTrainOptions
 	 * keeping them: less memory, the same bits
 	 */
 	bool recompute;
+	/*
+	 * the most micro-batches of lm_trainer_step_tree (gradient_tree.h), whose sums need memory; 0:
+	 * that function is not used
+	 */
+	int tree_leaves;
 	LmSchedule schedule;
 	double learning_rate;
 	double min_learning_rate;
@@ -107,10 +112,10 @@ typedef struct LmTrainer LmTrainer;
 
 /*
  * Bytes that a trainer allocates: the one formula, also used by lm_trainer_create. Of the options,
- * max_tokens, objective, precision, recompute, optimizer and base_type matter. LM_ERR_LIMIT on
- * overflow,
- * LM_ERR_ARGUMENT for an option that is no value of its kind, for an optimizer that does not train
- * adapters, and for a type of the base whose blocks do not divide its matrices.
+ * max_tokens, objective, precision, recompute, optimizer, base_type and tree_leaves matter.
+ * LM_ERR_LIMIT on overflow, LM_ERR_ARGUMENT for an option that is no value of its kind, for an
+ * optimizer that does not train adapters, and for a type of the base whose blocks do not divide its
+ * matrices.
  */
 bool lm_trainer_memory(size_t *bytes, const LmConfig *config, const LmTrainOptions *options,
 					   int n_threads, LmError *error);

@@ -41,6 +41,7 @@ static void stack_forward(LmNetwork *network, const Stack *stack);
 static void leave_block(LmNetwork *network, const Stack *stack, const LmBlockActivations *kept,
 						int layer);
 static void stack_backward(LmNetwork *network, const Stack *stack, const float *dnorm);
+static void tell_done(const LmPass *pass, int layer);
 static void embedding_forward(LmNetwork *network, const LmPass *pass, float *x);
 static void embedding_backward(LmNetwork *network, const LmPass *pass);
 
@@ -87,6 +88,9 @@ lm_network_backward(LmNetwork *network, const LmPass *pass)
 	stack_backward(network, &decoder, a->wide);
 	if (encoder.pass.batch->n_tokens > 0)
 		stack_backward(network, &encoder, a->dencoded);
+	else
+		for (int layer = encoder.last; layer >= encoder.first; layer--)
+			tell_done(pass, layer);
 }
 
 static bool
@@ -217,9 +221,17 @@ stack_backward(LmNetwork *network, const Stack *stack, const float *dnorm)
 		if (network->recompute && layer < stack->last)
 			lm_block_recompute(network, &stack->pass, layer);
 		lm_block_backward(network, &stack->pass, layer);
+		tell_done(&stack->pass, layer);
 	}
 	if (network->gradient.token_embedding)
 		embedding_backward(network, &stack->pass);
+}
+
+static void
+tell_done(const LmPass *pass, int layer)
+{
+	if (pass->block_done)
+		pass->block_done(pass->done_context, layer);
 }
 
 static void

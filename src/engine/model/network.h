@@ -265,6 +265,12 @@ typedef struct LmPass
 	const LmTrainOptions *options; /* those of the objective matter */
 	uint64_t seed;
 	int64_t step;
+	/*
+	 * Called in the backward pass once the gradient of all parameters of a block is final: once for
+	 * each block, of the decoder from the last one down, then of the encoder. NULL: none.
+	 */
+	void (*block_done)(void *context, int layer);
+	void *done_context;
 } LmPass;
 
 /*

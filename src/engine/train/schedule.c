@@ -5,6 +5,7 @@
  */
 #include <math.h>
 
+#include "engine/gradient_tree.h"
 #include "base/names.h"
 #include "engine/block_type.h"
 #include "engine/trainer.h"
@@ -54,6 +55,9 @@ lm_train_options_check(const LmTrainOptions *options, LmError *error)
 	if (!lm_block_type_numbered(options->base_type))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "type %d of a base is not known",
 					   options->base_type);
+	if (options->tree_leaves < 0 || options->tree_leaves > LM_TREE_LEAVES)
+		return lm_fail(error, LM_ERR_ARGUMENT, -1, "a tree of %d micro-batches is beyond %d",
+					   options->tree_leaves, LM_TREE_LEAVES);
 	if ((options->objective == LM_OBJECTIVE_DPO || options->objective == LM_OBJECTIVE_ORPO) &&
 		!(options->beta > 0))
 		return lm_fail(error, LM_ERR_ARGUMENT, -1, "beta %g is not above 0", options->beta);

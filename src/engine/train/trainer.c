@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/gradient_tree.h"
 #include "engine/optimizer.h"
 #include "train/trainer_private.h"
 
@@ -26,6 +27,8 @@ typedef struct Sizes
 	size_t table;
 	size_t pair; /* parameters and gradient */
 	size_t moments;
+	size_t tree; /* sums of nodes, 0 without tree_leaves or for one leaf */
+	size_t tree_values; /* 0 without tree_leaves */
 	size_t base_table; /* 0, as the next one, without an adapter */
 	size_t base;
 	size_t frozen; /* 0 where the base is float32 */
@@ -46,7 +49,7 @@ static bool init(LmTrainer *trainer, LmError *error);
 static bool compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step,
 							 const LmBatch *batches, int n_micro_batches, LmError *error);
 static double sum_weights(const LmObjective *objective, const LmBatch *batches, int n);
-static void clear_gradient(LmTrainer *trainer);
+static bool sizes_of_tree(Sizes *sizes, const LmTrainOptions *options, size_t total);
 static float clip_scale(const LmTrainer *trainer, const LmStepResult *result);
 static LmUpdate update_of(LmTrainer *trainer, const LmStepResult *result, int64_t step);
 
@@ -92,9 +95,11 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 					   optimizer->name);
 	if (has_base && !plan_frozen(&frozen, &base_total, &base, options, error))
 		return false;
+	sizes->tree = sizes->tree_values = 0;
 	fits = lm_param_total(&total, config) &&
 		   lm_size_multiply(&sizes->pair, total, 2 * sizeof(float)) &&
 		   lm_size_multiply(&sizes->moments, total, (size_t) optimizer->n_moments * sizeof(float));
+	fits = fits && sizes_of_tree(sizes, options, total);
 	sizes->base = base_total * sizeof(float);
 	sizes->frozen = frozen.size;
 	sizes->base_table = has_base ? lm_param_table_size(&base) : 0;
@@ -102,17 +107,33 @@ sizes_of(Sizes *sizes, const LmConfig *config, const LmTrainOptions *options, in
 		lay_out(&counted, &arena, config, total, options, n_threads);
 	sizes->table = lm_param_table_size(config);
 	sizes->activations = arena.used;
-	n_blocks = (has_base ? 7 : 5) - (optimizer->n_moments == 0) + (sizes->frozen > 0);
+	n_blocks = (has_base ? 7 : 5) - (optimizer->n_moments == 0) + (sizes->frozen > 0) +
+			   (sizes->tree > 0) + (sizes->tree_values > 0);
 	sizes->all =
 		sizeof(LmTrainer) + sizes->table + sizes->base_table + (size_t) n_blocks * BLOCK_OVERHEAD;
 	if (!fits || !lm_size_add(&sizes->all, sizes->all, sizes->base) || arena.overflow ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->frozen) ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->activations) ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->pair) ||
+		!lm_size_add(&sizes->all, sizes->all, sizes->tree) ||
+		!lm_size_add(&sizes->all, sizes->all, sizes->tree_values) ||
 		!lm_size_add(&sizes->all, sizes->all, sizes->moments))
 		return lm_fail(error, LM_ERR_LIMIT, -1,
 					   "training would need more memory than the address space has");
 	return true;
+}
+
+/* What a step along a tree keeps; nothing where options do not ask for one. */
+static bool
+sizes_of_tree(Sizes *sizes, const LmTrainOptions *options, size_t total)
+{
+	size_t n_leaves = (size_t) options->tree_leaves, n_buffers;
+
+	if (n_leaves == 0)
+		return true;
+	n_buffers = (size_t) lm_tree_buffers(options->tree_leaves);
+	sizes->tree_values = n_leaves * LM_TREE_VALUES * sizeof(double);
+	return lm_size_multiply(&sizes->tree, total, n_buffers * sizeof(float));
 }
 
 /* The floats of the base, and the matrices that are kept in another type, if options say so. */
@@ -203,7 +224,12 @@ allocate(LmTrainer *trainer, const LmConfig *config, LmError *error)
 	if (sizes.moments > 0)
 		trainer->moments = lm_allocate_huge(host, sizes.moments);
 	trainer->activations = lm_allocate_huge(host, sizes.activations);
-	if (!trainer->params || (!trainer->moments && sizes.moments > 0) || !trainer->activations)
+	if (sizes.tree > 0)
+		trainer->tree_sums = lm_allocate_huge(host, sizes.tree);
+	if (sizes.tree_values > 0)
+		trainer->tree_values = lm_allocate(host, sizes.tree_values);
+	if (!trainer->params || (!trainer->moments && sizes.moments > 0) || !trainer->activations ||
+		(!trainer->tree_sums && sizes.tree > 0) || (!trainer->tree_values && sizes.tree_values > 0))
 		return lm_fail(error, LM_ERR_MEMORY, -1, "out of memory: training needs %zu MB",
 					   sizes.all >> 20);
 	trainer->gradient = trainer->params + trainer->table->total;
@@ -273,6 +299,8 @@ lm_trainer_free(LmTrainer *trainer)
 		return;
 	host = lm_engine_host(trainer->engine);
 	lm_free(host, trainer->activations);
+	lm_free(host, trainer->tree_values);
+	lm_free(host, trainer->tree_sums);
 	lm_free(host, trainer->moments);
 	lm_free(host, trainer->params);
 	lm_free(host, trainer->base);
@@ -286,17 +314,23 @@ bool
 lm_trainer_step(LmStepResult *result, LmTrainer *trainer, int64_t step, const LmBatch *batches,
 				int n_micro_batches, LmReduce reduce, void *reduce_context, LmError *error)
 {
+	memset(result, 0, sizeof *result);
+	result->learning_rate = lm_learning_rate(&trainer->options, step);
+	lm_engine_begin(trainer->engine);
+	if (!compute_gradient(result, trainer, step, batches, n_micro_batches, error))
+		return false;
+	if (reduce && !reduce(reduce_context, trainer->gradient, trainer->table->total, error))
+		return false;
+	return lm_trainer_update(result, trainer, step, error);
+}
+
+bool
+lm_trainer_update(LmStepResult *result, LmTrainer *trainer, int64_t step, LmError *error)
+{
 	LmEngine *engine = trainer->engine;
 	size_t total = trainer->table->total;
 	LmUpdate update;
 
-	memset(result, 0, sizeof *result);
-	result->learning_rate = lm_learning_rate(&trainer->options, step);
-	lm_engine_begin(engine);
-	if (!compute_gradient(result, trainer, step, batches, n_micro_batches, error))
-		return false;
-	if (reduce && !reduce(reduce_context, trainer->gradient, total, error))
-		return false;
 	result->grad_norm = sqrt(lm_sum_squares(engine, trainer->gradient, total, trainer->squares));
 	if (lm_engine_stopped(engine))
 		return lm_fail(error, LM_ERR_STOPPED, step, "training was stopped");
@@ -332,7 +366,7 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
 	if (!(weight > 0) || !isfinite(weight))
 		return lm_fail(error, LM_ERR_ARGUMENT, step, "the weights of step %lld sum to %g",
 					   (long long) step, weight);
-	clear_gradient(trainer);
+	lm_trainer_clear_gradient(trainer);
 	memset(network->figures, 0, sizeof network->figures);
 	for (int i = 0; i < n_micro_batches; i++)
 	{
@@ -360,8 +394,8 @@ compute_gradient(LmStepResult *result, LmTrainer *trainer, int64_t step, const L
  * Clears only parameters whose gradient is added to. The first micro-batch overwrites the gradient
  * of matrices, which are nearly all of the block.
  */
-static void
-clear_gradient(LmTrainer *trainer)
+void
+lm_trainer_clear_gradient(LmTrainer *trainer)
 {
 	for (int i = 0; i < trainer->table->n_params; i++)
 	{
