@@ -123,9 +123,10 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 		grep -qE "^### $name|\`$name\`" docs/sql.md || echo "$name"
 	done
 )"
-# Users do not call the parts of the aggregate and of types, the triggers, the functions of the views and the planner's.
+# Users do not call the parts of the aggregate and of types, the triggers, the functions of the views and the planner's, and
+# those that a coordinator calls in its members.
 ok "README.md lists each function and view for users, once, and no other" "$(
-	public=$(grep -vE '^gpt_(perplexity_.*|texts.*|model_version_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows|support)$' <<<"$names")
+	public=$(grep -vE '^gpt_(perplexity_.*|texts.*|model_version_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows|support|member_.*)$' <<<"$names")
 	listed=$(sed -n '/^## Functions and views/,/^## Documents/p' README.md | grep '^|' | grep -vF 'text[]' | cut -d '|' -f 2 |
 		grep -oE '`gpt_[a-z_]+' | tr -d '`' | sort)
 	uniq -d <<<"$listed"

@@ -1488,3 +1488,42 @@ COMMENT ON COLUMN @extschema@.gpt_maintain_errors.retry_at IS 'when the next try
 GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
 	@extschema@.gpt_job_servers, @extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log, @extschema@.gpt_stat_models, @extschema@.gpt_settings,
 	@extschema@.gpt_maintained, @extschema@.gpt_maintain_errors TO PUBLIC;
+
+-- Members of a training over servers: functions that its coordinator calls
+
+CREATE FUNCTION @extschema@.gpt_member_begin(spec jsonb) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_member_begin' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_begin(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_begin(jsonb) IS
+	'makes the session a member of a training over servers; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_put(part text, "offset" bigint, bytes bytea) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_member_put' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_put(text, bigint, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_put(text, bigint, bytea) IS
+	'sends a piece of the tokenizer, tokens, checkpoint or update to a member of a training over servers; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_take(part text, sha256 bytea, options jsonb DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_member_take' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_take(text, bytea, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_take(text, bytea, jsonb) IS
+	'verifies what was sent to a member of a training over servers, and uses it; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_run(first_step bigint, steps bigint, epoch integer, mesh jsonb DEFAULT NULL,
+		share float8 DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_member_run' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_run(bigint, bigint, integer, jsonb, float8) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_run(bigint, bigint, integer, jsonb, float8) IS
+	'makes steps of a training over servers in a member of it; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_delta("offset" bigint, length integer) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_member_delta' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_delta(bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_delta(bigint, integer) IS
+	'returns a piece of what a member of a training over servers has learnt in its last round; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_end() RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_member_end' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_end() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_end() IS
+	'ends the membership of the session in a training over servers; its coordinator calls this';

@@ -142,6 +142,19 @@ extern void gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus);
 extern void gpt_corpus_free(GptCorpus *corpus);
 
 /*
+ * src/corpus/corpus_member.c: of a member of a training over servers. _map maps a temporary file of
+ * the server as a token file, checks all of it but its ids, and closes the file; *crc is its
+ * CRC-32C. _unmap ends that. _receive makes the corpus of a record that another server has sent,
+ * with its tokenizer, in the current memory context; the mapped dataset must outlive it. is_own:
+ * the token file was made here, so its size and checksum are others. Raises ERRCODE_DATA_CORRUPTED
+ * where they do not fit.
+ */
+extern void gpt_corpus_map(LmDataset *dataset, uint32 *crc, int file);
+extern void gpt_corpus_unmap(LmDataset *dataset);
+extern GptCorpus *gpt_corpus_receive(const LmDataset *dataset, uint32 crc, bool is_own,
+									 const GptCorpusRecord *record, const LmTokenizerSpec *spec);
+
+/*
  * src/corpus/corpus_tokenizer.c: the tokenizer of the options, in the current memory context.
  * _stored loads the one that they name, and fills sha256; NULL if they name none. The second one
  * trains the chosen kind of tokenizer on the rows, or takes a built-in one. _create makes a

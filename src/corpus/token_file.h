@@ -56,6 +56,13 @@ extern void gpt_token_file_load(LmDataset *dataset, File file);
 extern void gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id);
 extern void gpt_token_file_close(LmDataset *dataset);
 
+/*
+ * Maps a temporary file, whatever it holds, checks it as _open does, and closes it, so that nothing
+ * of it stays when the process ends. The caller has flushed nothing: the server writes such files
+ * at once.
+ */
+extern void gpt_token_file_take(LmDataset *dataset, File file);
+
 /* Whether the run has a file; one in the form of an earlier version counts as none. */
 extern bool gpt_token_file_exists(const pg_uuid_t *run_id);
 

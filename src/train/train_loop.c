@@ -390,6 +390,28 @@ log_row(GptTraining *training, bool validated)
 	training->logged_at = now;
 }
 
+/* ---- For a member of a training over servers ------------------------------ */
+
+void
+gpt_training_start(GptTraining *training, const GptTrainPlan *plan, const GptCorpus *corpus,
+				   GptProgress *progress)
+{
+	start(training, plan, corpus, progress);
+}
+
+void
+gpt_training_step(GptTraining *training)
+{
+	draw_batches(training);
+	(void) step(training);
+}
+
+void
+gpt_training_finish(GptTraining *training)
+{
+	finish(training);
+}
+
 /* ---- For the plan ------------------------------------------------------- */
 
 double

@@ -67,6 +67,17 @@ extern bool gpt_training_compute(GptTraining *training, void (*what)(void *work)
 extern bool gpt_training_compute_with(GptTraining *training, void (*what)(void *work),
 									  void *context, LmError *error);
 
+/*
+ * src/train/train_loop.c: the pieces of a training without validations, for a member of a training
+ * over servers. _start allocates all memory in the current memory context and the engine; where it
+ * fails, _finish and lm_trainer_free free what there is. _step draws the batches of a step and
+ * makes it. _finish frees all but the trainer.
+ */
+extern void gpt_training_start(GptTraining *training, const GptTrainPlan *plan,
+							   const GptCorpus *corpus, GptProgress *progress);
+extern void gpt_training_step(GptTraining *training);
+extern void gpt_training_finish(GptTraining *training);
+
 /* ---- src/train/train_validate.c ------------------------------------------------ */
 
 /* Measures the loss on held-out windows, up to the token limit of the plan. */
