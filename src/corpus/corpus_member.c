@@ -44,11 +44,10 @@ gpt_corpus_unmap(LmDataset *dataset)
 pg_noreturn static void
 raise_other(const char *what, int64 here, int64 there)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the received checkpoint does not fit the token file"),
-			 errdetail("Its %s is " INT64_FORMAT ", that of the token file is " INT64_FORMAT ".",
-					   what, there, here)));
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("the received checkpoint does not fit the token file"),
+					errdetail("Its %s is " INT64_FORMAT " instead of " INT64_FORMAT ".", what,
+							  there, here)));
 }
 
 /* Whether a byte that is read as a boolean is one. */
@@ -80,9 +79,9 @@ gpt_corpus_receive(const LmDataset *dataset, uint32 file_crc, bool is_own,
 
 	check_record(dataset, record);
 	if (!is_own && record->file_size != dataset->size)
-		raise_other("size of the token file", (int64) dataset->size, (int64) record->file_size);
+		raise_other("size of the file", (int64) dataset->size, (int64) record->file_size);
 	if (!is_own && record->file_crc != file_crc)
-		raise_other("checksum of the token file", file_crc, record->file_crc);
+		raise_other("checksum of the file", file_crc, record->file_crc);
 	if (dataset->header->vocabulary != (uint32) spec->n_tokens)
 		raise_other("vocabulary", dataset->header->vocabulary, spec->n_tokens);
 	corpus->tokenizer = gpt_corpus_tokenizer_create(spec);
