@@ -90,8 +90,33 @@ extern GptCorpus *gpt_corpus_create(const GptJob *job, const GptTrainOptions *op
 									const GptGivenTokenizer *given, const char *since,
 									GptProgress *progress);
 
-/* The options of a spool that follow from those of a training; those of its base are left out. */
+struct GptAgreement;
+
+/* The other servers of a training over several. */
+typedef struct GptTogether
+{
+	/* sends the survey of this server's rows, waits for the others', and agrees (agreement.h) */
+	const struct GptAgreement *(*agree)(void *context, const bytea *survey, LmTokenizer *tokenizer);
+	void *context;
+	int64 word_floor;
+} GptTogether;
+
+/*
+ * The same of rows that are a part of those of several servers, which agree on what all of them do
+ * alike. `agree` is called outside of transactions; tokenizer: that of the base, or a stored one,
+ * or NULL.
+ */
+extern GptCorpus *gpt_corpus_create_together(const GptJob *job, const GptTrainOptions *options,
+											 const GptGivenTokenizer *given, const char *since,
+											 const GptTogether *together, GptProgress *progress);
+
+/*
+ * The options of a spool that follow from those of a training; those of its base are left out,
+ * which _given adds, if there is one.
+ */
 extern GptSpoolOptions gpt_corpus_spool_options(const char *query, const GptTrainOptions *options);
+extern void gpt_corpus_spool_given(GptSpoolOptions *spool_options, const GptTrainOptions *options,
+								   const GptGivenTokenizer *given);
 
 /*
  * The chat template of conversations, as JSON text: the option's, or else in gpt_train a default;

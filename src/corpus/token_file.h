@@ -25,6 +25,7 @@ typedef struct GptTokenFileOptions
 	bool keep_order; /* keeps the query's order; otherwise sorts by the hash of (text, seed) */
 	uint64 seed;
 	int n_threads; /* 0: encodes in the thread of the process */
+	bool keep; /* that outlasts it, until FileClose */
 	File file; /* in the end, where there is no run */
 	int64 n_cut; /* in the end, rows of several parts that lose tokens beyond the context */
 	int context; /* 0: chosen from the lengths of the documents */
