@@ -23,6 +23,7 @@ int gpt_max_workers = 1;
 int gpt_train_threads = 0;
 int gpt_threads = 1;
 char *gpt_nice = NULL;
+char *gpt_gradient_address = NULL;
 int gpt_read_timeout = 3600;
 int gpt_max_corpus_size = 64 * 1024;
 int gpt_checkpoint_interval = 5 * SECS_PER_MINUTE;
@@ -106,6 +107,12 @@ define_job_settings(void)
 	DefineCustomStringVariable(
 		"gpt.nice", "Sets the priority of training jobs: idle, or a nice level from 0 to 19.", NULL,
 		&gpt_nice, "idle", PGC_SIGHUP, 0, check_nice, NULL, NULL);
+	DefineCustomStringVariable(
+		"gpt.gradient_address",
+		"Sets where this server exchanges gradients with others: an address of it, HOST or "
+		"HOST:PORT.",
+		"Gradients are not encrypted: it should be of a private network. Empty means nowhere.",
+		&gpt_gradient_address, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("gpt.read_timeout", "Limits how long a job may read its query.",
 							"0 means no limit.", &gpt_read_timeout, 3600, 0, INT_MAX / 1000,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
