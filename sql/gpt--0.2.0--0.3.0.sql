@@ -373,7 +373,8 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it 
 COMMENT ON COLUMN @extschema@.gpt_jobs.servers IS 'number of servers that it trains on';
 
 CREATE VIEW @extschema@.gpt_job_servers WITH (security_barrier) AS
-	SELECT s.job, s.member, s.server, s.state, s.step, s.steps_per_second, s.waiting_share, s.epoch, s.error, s.seen_at
+	SELECT s.job, s.member, s.server,
+		CASE WHEN j.state OPERATOR(pg_catalog.<>) 'running' AND s.state OPERATOR(pg_catalog.<>) 'lost' THEN 'ended' ELSE s.state END AS state, s.step, s.steps_per_second, s.waiting_share, s.epoch, s.error, s.seen_at
 	FROM @extschema@.gpt_job_server s JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) s.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_job_servers IS 'servers of the jobs that train on several, of the roles whose privileges the current role has';

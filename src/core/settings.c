@@ -25,6 +25,7 @@ int gpt_threads = 1;
 char *gpt_nice = NULL;
 char *gpt_gradient_address = NULL;
 int gpt_read_timeout = 3600;
+int gpt_peer_timeout = 10000;
 int gpt_max_corpus_size = 64 * 1024;
 int gpt_checkpoint_interval = 5 * SECS_PER_MINUTE;
 int gpt_checkpoint_retention = 7 * SECS_PER_DAY;
@@ -137,6 +138,10 @@ define_job_settings(void)
 							"cluster.",
 							NULL, &gpt_max_maintain_workers, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL,
 							NULL);
+	DefineCustomIntVariable(
+		"gpt.peer_timeout", "Sets after what silence a server of a training is lost.",
+		"One that answers nothing at all is lost after a second.", &gpt_peer_timeout, 10000, 1000,
+		3600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("gpt.autostart",
 							 "Starts the jobs that a restart of the server interrupted.",
 							 "Off keeps the jobs of a cloned cluster from continuing.",
