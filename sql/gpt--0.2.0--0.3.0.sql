@@ -418,6 +418,19 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_duplicates(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_duplicates(text, text) IS
 	'rows of a query that repeat another one, as option "dedup" of a training finds them: exact or near';
 
+CREATE FUNCTION @extschema@.gpt_survey(query text, options jsonb DEFAULT '{}', word_floor bigint DEFAULT 5) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_survey' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_survey(text, jsonb, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_survey(text, jsonb, bigint) IS
+	'what a model of several servers needs to know of the rows of this one: counts, sizes, labels, and words that are not rare';
+
+CREATE FUNCTION @extschema@.gpt_agree(surveys bytea[], servers text[] DEFAULT NULL, options jsonb DEFAULT '{}', OUT tokenizer text,
+	OUT agreement jsonb) RETURNS record
+	AS 'MODULE_PATHNAME', 'gpt_agree' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_agree(bytea[], text[], jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_agree(bytea[], text[], jsonb) IS
+	'the tokenizer of the rows that several servers have surveyed, as tokenizer.json, and what else they have in common';
+
 -- gpt_choose gets options, in the way of gpt_generate below: views of users depend on it.
 CREATE FUNCTION @extschema@.gpt_choose_with_options(model text, prompt text, choices text[], domain text DEFAULT '', subtract boolean DEFAULT true,
 		per text DEFAULT 'choice') RETURNS text

@@ -5,8 +5,8 @@
  * it of their surveys (survey.h), and sends it to all, so that their token files fit one model.
  *
  *   each     gpt_corpus_part_read -> gpt_survey_write -> bytes to the coordinator
- *   coord.   gpt_survey_read of all -> gpt_agree -> tokenizer, and the agreement as jsonb, to all
- *   each     gpt_agreement_from_json -> gpt_corpus_part_write -> its own token file
+ *   coord.   gpt_survey_read of all -> gpt_agree_on -> tokenizer, and the agreement as jsonb, to
+ * all each     gpt_agreement_from_json -> gpt_corpus_part_write -> its own token file
  *
  * The coordinator's own corpus goes the same way inside gpt_corpus_create_together (corpus.h).
  *
@@ -42,9 +42,9 @@ typedef struct GptAgreement
  * names two of them; there are fewer than two labels in all; a tokenizer of characters is asked for
  * and some characters have stayed on their server; those of gpt_word_counts_tokenizer.
  */
-extern GptAgreement *gpt_agree(const GptTrainOptions *options, const GptGivenTokenizer *given,
-							   LmTokenizer *tokenizer, GptSurvey *const *surveys, int n,
-							   GptProgress *progress);
+extern GptAgreement *gpt_agree_on(const GptTrainOptions *options, const GptGivenTokenizer *given,
+								  LmTokenizer *tokenizer, GptSurvey *const *surveys, int n,
+								  GptProgress *progress);
 
 /* src/corpus/agreement_json.c: least: see GptWordCounts. */
 extern Jsonb *gpt_agreement_to_json(const GptAgreement *agreement, GptSurvey *const *surveys, int n,

@@ -31,6 +31,7 @@
 #include "store/progress.h"
 
 #define GPT_WORD_FLOOR 5 /* unless the options say otherwise */
+#define GPT_LARGEST_WORD_FLOOR 1000000
 #define GPT_SURVEY_VERSION 1
 #define GPT_MOST_SURVEY (96 * 1024 * 1024) /* bytes; of words at most ... */
 #define GPT_MOST_WORDS (64 * 1024 * 1024) /* ... these: beyond, the floor is doubled */

@@ -28,8 +28,8 @@ static void unite_numbers(GptAgreement *agreement, const GptGivenTokenizer *give
 static LmBytes common_ending(GptSurvey *const *surveys, int n);
 
 GptAgreement *
-gpt_agree(const GptTrainOptions *options, const GptGivenTokenizer *given, LmTokenizer *tokenizer,
-		  GptSurvey *const *surveys, int n, GptProgress *progress)
+gpt_agree_on(const GptTrainOptions *options, const GptGivenTokenizer *given, LmTokenizer *tokenizer,
+			 GptSurvey *const *surveys, int n, GptProgress *progress)
 {
 	GptAgreement *agreement = palloc0(sizeof(GptAgreement));
 	const GptSurvey *first = surveys[0];

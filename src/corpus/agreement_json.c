@@ -54,7 +54,6 @@ gpt_agreement_to_json(const GptAgreement *agreement, GptSurvey *const *surveys, 
 	for (int i = 0; i < n; i++)
 		write_server(&json, surveys[i]);
 	gpt_json_end_array(&json);
-	gpt_json_end(&json);
 	return gpt_json_finish(&json);
 }
 
