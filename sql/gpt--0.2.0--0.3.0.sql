@@ -1159,3 +1159,23 @@ CREATE FUNCTION @extschema@.gpt_member_end() RETURNS void
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_end() FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_member_end() IS
 	'ends the membership of the session in a training over servers; its coordinator calls this';
+
+-- Other servers
+
+CREATE FUNCTION @extschema@.gpt_distribute(model text, servers text[], OUT server text, OUT version text, OUT bytes bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_distribute' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_distribute(text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_distribute(text, text[]) IS
+	'sends a version of a model to foreign servers, under the same name and number; returns what was sent';
+
+CREATE FUNCTION @extschema@.gpt_distribute_put("offset" bigint, bytes bytea) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_distribute_put' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_distribute_put(bigint, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_distribute_put(bigint, bytea) IS
+	'called by gpt_distribute of another server: takes the next bytes of a version';
+
+CREATE FUNCTION @extschema@.gpt_distribute_take(facts jsonb) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_distribute_take' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_distribute_take(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_distribute_take(jsonb) IS
+	'called by gpt_distribute of another server: publishes the version that has arrived; returns its number, or NULL if its bytes are missing';
