@@ -23,13 +23,12 @@
 
 #define PIECE_SIZE (256 * 1024)
 
-/* What this transaction has received. */
+/* What this transaction has received. A subtransaction that aborts takes what it began with it. */
 static struct
 {
 	BufFile *file; /* NULL: nothing */
 	int64 size;
-	bool ends_with_transaction; /* the callback is registered */
-	MemoryContextCallback callback;
+	const MemoryContextCallback *callback; /* of the transaction that began */
 } received;
 
 static void begin(void);
@@ -61,25 +60,22 @@ gpt_distribute_put_bytes(int64 offset, const void *bytes, size_t size)
 	received.size += size;
 }
 
-/* The file belongs to the whole transaction, and temp_file_limit counts it. */
+/* The file belongs to the transaction, and temp_file_limit counts it. */
 static void
 begin(void)
 {
 	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext caller;
+	MemoryContext caller = MemoryContextSwitchTo(CurTransactionContext);
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 
-	if (!received.ends_with_transaction)
-	{
-		received.callback.func = forget;
-		MemoryContextRegisterResetCallback(TopTransactionContext, &received.callback);
-		received.ends_with_transaction = true;
-	}
 	if (received.file != NULL)
 		BufFileClose(received.file);
 	received.file = NULL;
 	received.size = 0;
-	caller = MemoryContextSwitchTo(TopTransactionContext);
-	CurrentResourceOwner = TopTransactionResourceOwner;
+	received.callback = callback->arg = callback;
+	callback->func = forget;
+	MemoryContextRegisterResetCallback(CurTransactionContext, callback);
+	CurrentResourceOwner = CurTransactionResourceOwner;
 	received.file = BufFileCreateTemp(false);
 	CurrentResourceOwner = owner;
 	MemoryContextSwitchTo(caller);
@@ -88,8 +84,8 @@ begin(void)
 static void
 forget(void *argument)
 {
-	received.file = NULL;
-	received.ends_with_transaction = false;
+	if (received.callback == argument)
+		received.file = NULL;
 }
 
 static void
