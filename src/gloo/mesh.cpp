@@ -64,10 +64,19 @@ class AdoptedPair final : public tcp::Pair
 		handleConnected();
 	}
 
+	/*
+	 * Gloo's loop skips a pair that another thread works on, and asks the kernel again at once: a
+	 * core is kept busy for as long as a large message is copied to the socket. So it waits here
+	 * first, but not for long, as that thread may wait for the loop's next turn.
+	 */
 	void handleEvents(int events) override
 	{
 		try
 		{
+			std::unique_lock<std::timed_mutex> lock(posting_, Milliseconds(2));
+
+			if (lock)
+				lock.unlock();
 			tcp::Pair::handleEvents(events);
 		}
 		catch (const std::exception &caught)
@@ -78,6 +87,12 @@ class AdoptedPair final : public tcp::Pair
 		{
 			mesh_->lost(rank_, "unknown exception");
 		}
+	}
+
+	/* Held by the mesh's thread while it posts. */
+	std::timed_mutex &posting()
+	{
+		return posting_;
 	}
 
 	/* On the mesh's thread: closes, and ends what waits for this pair. */
@@ -104,6 +119,7 @@ class AdoptedPair final : public tcp::Pair
 
   private:
 	LmMesh *mesh_;
+	std::timed_mutex posting_;
 };
 
 namespace
@@ -516,6 +532,7 @@ void
 LmMesh::begin(Posted &posted)
 {
 	uint64_t slot = posted.number << 1;
+	std::unique_lock<std::timed_mutex> lock(pairs_[posted.member]->posting());
 
 	if (posted.is_receive)
 	{
@@ -526,6 +543,7 @@ LmMesh::begin(Posted &posted)
 	}
 	/* Gloo sends while this computes. */
 	posted.body->send(posted.member, slot);
+	lock.unlock();
 	meeting_.links[posted.member].sends->compute(posted.mac, posted.number, posted.tag, posted.data,
 												 posted.size);
 	posted.seal->send(posted.member, slot | 1);

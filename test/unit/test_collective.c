@@ -38,6 +38,7 @@ typedef struct Plan
 	int waits_for_nothing; /* this member posts no message, the others wait for it; -1: none */
 	bool repeats; /* exchanges for ever */
 	int abort_after_ms; /* 0: never */
+	const char *host;
 } Plan;
 
 /* How a member ended. */
@@ -182,7 +183,7 @@ be_member(int member, const Plan *plan, int in, int out)
 	Outcome outcome = {.are_right = false};
 	Exchange exchange = {.is_silent = plan->waits_for_nothing == member, .repeats = plan->repeats};
 	LmMeshPeers peers = {member, plan->members, addresses, secret, 5, plan->timeout_ms};
-	LmMesh *mesh = gloo->open("127.0.0.1", &outcome.error);
+	LmMesh *mesh = gloo->open(plan->host, &outcome.error);
 	double start;
 
 	/* Nothing hangs, and nobody outlives the judge. */
@@ -289,8 +290,11 @@ hear_all(Member *members, const Plan *plan, Outcome *outcomes)
 static Plan
 plan_of(int members)
 {
-	return (Plan){
-		.members = members, .timeout_ms = 20000, .wrong_secret_of = -1, .waits_for_nothing = -1};
+	return (Plan){.members = members,
+				  .timeout_ms = 20000,
+				  .wrong_secret_of = -1,
+				  .waits_for_nothing = -1,
+				  .host = "127.0.0.1"};
 }
 
 /* A TCP connection to "127.0.0.1:PORT", from another address of the machine if wanted. */
@@ -335,6 +339,36 @@ test_exchange(void)
 		}
 		ok(right == n, "each of %d members gets what each other has sent", n);
 		ok(quick == n, "%d meshes close within a second", n);
+	}
+}
+
+/* Other names and families. */
+static void
+test_names(void)
+{
+	static const char *const hosts[] = {"localhost", "::1"};
+
+	for (int i = 0; i < 2; i++)
+	{
+		Plan plan = plan_of(2);
+		Member members[MOST];
+		Outcome outcomes[MOST];
+		LmMeshError error;
+		LmMesh *mesh = gloo->open(hosts[i], &error);
+
+		gloo->close(mesh);
+		if (!mesh)
+		{
+			skip("a mesh of that name", error.message);
+			continue;
+		}
+		plan.host = hosts[i];
+		start_members(members, &plan);
+		introduce(members, &plan);
+		hear_all(members, &plan, outcomes);
+		ok(outcomes[0].are_right && outcomes[1].are_right, "members meet at %s", hosts[i]);
+		if (!outcomes[0].are_right)
+			printf("# %s\n", outcomes[0].error.message);
 	}
 }
 
@@ -666,6 +700,7 @@ main(void)
 	is_int(gloo->version, LM_COLLECTIVE_VERSION, "the version is the header's");
 	test_addresses();
 	test_exchange();
+	test_names();
 	test_wrong_secret();
 	test_killed();
 	test_stopped();
