@@ -1556,6 +1556,12 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_delta(bigint, integer) FROM PU
 COMMENT ON FUNCTION @extschema@.gpt_member_delta(bigint, integer) IS
 	'returns a piece of what a member of a training over servers has learnt in its last round; its coordinator calls this';
 
+CREATE FUNCTION @extschema@.gpt_member_mesh(epoch integer) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_member_mesh' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_mesh(integer) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_mesh(integer) IS
+	'opens the gradient channel of a member of a training over servers, and returns its address; its coordinator calls this';
+
 CREATE FUNCTION @extschema@.gpt_member_end() RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_member_end' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_end() FROM PUBLIC;

@@ -8,6 +8,7 @@
  *
  *   _open -> _put and _use of tokens, then of a checkpoint
  *         -> _run -> _delta, _put and _use of an update -> _run ...      (rounds of DiLoCo)
+ *         or -> _mesh -> _run -> _run ...                                (steps together)
  *         -> _close
  *
  * A checkpoint may come at any time after the tokens: the member goes on from there. What comes
@@ -68,6 +69,8 @@ typedef struct GptMemberRun
 	int64 steps;
 	int epoch; /* of the membership; returned as it is */
 	double share; /* of the training that is done (LmTrainOptions.share); negative: by steps */
+	/* steps of all members together; NULL: a round of this member alone */
+	const struct GptMeshMembers *mesh; /* whose secret is the spec's */
 } GptMemberRun;
 
 /* Whether this session is a member. */
@@ -93,6 +96,9 @@ extern Jsonb *gpt_membership_use(GptMemberPart part, const uint8 *sha256, const 
 
 /* Makes steps and packs the difference from the common parameters. */
 extern Jsonb *gpt_membership_run(const GptMemberRun *run);
+
+/* Opens the gradient channel of an epoch, and closes the one before; returns its address. */
+extern const char *gpt_membership_mesh(void);
 
 /* Bytes of the packed difference from offset on: at most length, fewer at its end. */
 extern const uint8 *gpt_membership_delta(size_t *n, int64 offset, int length);

@@ -2,7 +2,7 @@
  * src/sql/sql_member.c
  *
  * The functions that the coordinator of a training over servers calls in a session of a member, and
- * nobody else: gpt_member_begin, _put, _take, _run, _delta, _end.
+ * nobody else: gpt_member_begin, _put, _take, _run, _delta, _mesh, _end.
  */
 #include "postgres.h"
 
@@ -20,6 +20,7 @@
 #include "jobs/job_lock.h"
 #include "sql/arguments.h"
 #include "store/catalog.h"
+#include "train/gradient_mesh.h"
 #include "train/membership.h"
 
 #define MOST_STEPS 10000 /* of a call */
@@ -29,6 +30,7 @@ PG_FUNCTION_INFO_V1(gpt_member_put);
 PG_FUNCTION_INFO_V1(gpt_member_take);
 PG_FUNCTION_INFO_V1(gpt_member_run);
 PG_FUNCTION_INFO_V1(gpt_member_delta);
+PG_FUNCTION_INFO_V1(gpt_member_mesh);
 PG_FUNCTION_INFO_V1(gpt_member_end);
 
 static int slot = -1; /* of gpt.max_workers that this session holds */
@@ -81,7 +83,7 @@ pg_noreturn static void
 raise_member(const char *name, const char *wanted)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("member \"%s\" of spec must be %s", name, wanted)));
+					errmsg("member \"%s\" must be %s", name, wanted)));
 }
 
 /* NULL where it is missing and may be. */
@@ -255,17 +257,53 @@ argument_in_range(FunctionCallInfo fcinfo, int number, const char *name, int64 v
 	return value;
 }
 
+/* {"addresses": [...], "member": k, "gradient_type": "float32" | "bfloat16"} */
+static void
+read_mesh(GptMeshMembers *mesh, Jsonb *json)
+{
+	JsonbValue *array;
+	const char **addresses;
+	const char *type;
+
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("mesh must be a JSON object")));
+	array = find(json, "addresses");
+	if (array == NULL || array->type != jbvBinary || !JsonContainerIsArray(array->val.binary.data))
+		raise_member("addresses", "an array of texts");
+	*mesh = (GptMeshMembers){.n = (int) JsonContainerSize(array->val.binary.data)};
+	if (mesh->n < 2 || mesh->n > GPT_MOST_MEMBERS)
+		raise_member("addresses", psprintf("an array of 2 to %d texts", GPT_MOST_MEMBERS));
+	addresses = palloc(mesh->n * sizeof(char *));
+	for (int i = 0; i < mesh->n; i++)
+	{
+		JsonbValue *value = getIthJsonbValueFromContainer(array->val.binary.data, (uint32) i);
+
+		if (value == NULL || value->type != jbvString)
+			raise_member("addresses", "an array of texts");
+		addresses[i] = pnstrdup(value->val.string.val, value->val.string.len);
+	}
+	mesh->addresses = addresses;
+	mesh->member = (int) integer_of(json, "member", 0, mesh->n - 1);
+	type = text_of(json, "gradient_type", false);
+	mesh->bfloat16 = type != NULL && strcmp(type, "bfloat16") == 0;
+	if (type != NULL && !mesh->bfloat16 && strcmp(type, "float32") != 0)
+		raise_member("gradient_type", "\"float32\" or \"bfloat16\"");
+}
+
 /*
  * gpt_member_run(first_step bigint, steps bigint, epoch integer, mesh jsonb DEFAULT NULL, share
  * float8 DEFAULT NULL) RETURNS jsonb
  *
- * Makes steps. NULL mesh: alone, a round of DiLoCo. share: of a training with a time limit, how
+ * Makes steps. NULL mesh: alone, a round of DiLoCo; otherwise together with the other members of an
+ * epoch. share: of a training with a time limit, how
  * much of it is done. Other NULLs are errors.
  */
 Datum
 gpt_member_run(PG_FUNCTION_ARGS)
 {
-	GptMemberRun run;
+	GptMeshMembers mesh;
+	GptMemberRun run = {0};
 
 	gpt_argument_check_call(fcinfo);
 	run.first_step =
@@ -273,8 +311,11 @@ gpt_member_run(PG_FUNCTION_ARGS)
 	run.steps = argument_in_range(fcinfo, 1, "steps", PG_GETARG_INT64(1), 1, MOST_STEPS);
 	run.epoch = (int) argument_in_range(fcinfo, 2, "epoch", PG_GETARG_INT32(2), 0, PG_INT32_MAX);
 	if (!PG_ARGISNULL(3))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("members do not reduce gradients yet")));
+	{
+		read_mesh(&mesh, PG_GETARG_JSONB_P(3));
+		mesh.epoch = (uint64) run.epoch;
+		run.mesh = &mesh;
+	}
 	run.share = PG_ARGISNULL(4) ? -1 : gpt_argument_real(fcinfo, 4, "share", -1, 0, 1, false);
 
 	/* Now do the work. */
@@ -305,6 +346,29 @@ gpt_member_delta(PG_FUNCTION_ARGS)
 	SET_VARSIZE(piece, VARHDRSZ + n);
 	memcpy(VARDATA(piece), from, n);
 	PG_RETURN_BYTEA_P(piece);
+}
+
+/*
+ * gpt_member_mesh(epoch integer) RETURNS bytea
+ *
+ * Opens the gradient channel of an epoch on gpt.gradient_address; returns its address, for the
+ * member "addresses" of gpt_member_run's mesh. NULL is an error.
+ */
+Datum
+gpt_member_mesh(PG_FUNCTION_ARGS)
+{
+	const char *address;
+	bytea *result;
+
+	gpt_argument_check_call(fcinfo);
+	(void) argument_in_range(fcinfo, 0, "epoch", PG_GETARG_INT32(0), 0, PG_INT32_MAX);
+
+	/* Now do the work. */
+	address = gpt_membership_mesh();
+	result = palloc(VARHDRSZ + strlen(address));
+	SET_VARSIZE(result, VARHDRSZ + strlen(address));
+	memcpy(VARDATA(result), address, strlen(address));
+	PG_RETURN_BYTEA_P(result);
 }
 
 /*

@@ -58,6 +58,7 @@ gpt_membership_close(void)
 		return;
 	current = NULL;
 	gpt_pulse_end();
+	gpt_membership_close_mesh(member);
 	gpt_membership_drop_state(member);
 	for (int i = 0; i < GPT_N_PARTS; i++)
 		gpt_received_reset(&member->parts[i]);
@@ -250,15 +251,29 @@ gpt_membership_run(const GptMemberRun *run)
 						errmsg("the member is at step " INT64_FORMAT ", not " INT64_FORMAT, step,
 							   run->first_step),
 						errhint("Send a checkpoint of that step.")));
+	if (run->mesh != NULL)
+		gpt_membership_meet(member, run);
 
 	/* An error leaves a step that is half done, so only the end has a state again. */
 	member->stage = GPT_MEMBER_HAS_TOKENS;
 	gpt_json_begin(&answer, NULL);
-	gpt_membership_steps(member, run, &answer);
+	if (run->mesh != NULL)
+		gpt_membership_mesh_steps(member, run, &answer);
+	else
+		gpt_membership_steps(member, run, &answer);
 	gpt_json_put_integer(&answer, "epoch", run->epoch);
-	member->stage = GPT_MEMBER_RAN;
+	member->stage = run->mesh != NULL ? GPT_MEMBER_READY : GPT_MEMBER_RAN;
 	gpt_pulse_end();
 	return gpt_json_finish(&answer);
+}
+
+const char *
+gpt_membership_mesh(void)
+{
+	GptMembership *member = member_at(GPT_MEMBER_BEGUN);
+
+	gpt_pulse_end();
+	return gpt_membership_open_mesh(member);
 }
 
 const uint8 *

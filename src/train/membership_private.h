@@ -10,6 +10,7 @@
 
 #include "core/json_writer.h"
 #include "train/checkpoint.h"
+#include "train/gradient_mesh.h"
 #include "train/membership.h"
 #include "train/train_loop_private.h"
 
@@ -43,9 +44,12 @@ typedef struct GptMembership
 	MemoryContext state_context;
 	uint64 generation; /* of the engine that the trainer lives in */
 	GptTrainPlan plan;
+	uint64 memory; /* bytes that the state takes */
 	GptCorpus *corpus;
 	GptProgress progress;
 	GptTraining training; /* its trainer is NULL where there is no state */
+	GptGradientMesh *mesh; /* NULL: none is open; it outlives a state while it is not connected */
+	bool is_stepping; /* over the mesh, which an error closes */
 	/* of rounds: [total], allocated by the first one */
 	float *common; /* parameters at the last common step */
 	float *left; /* what packing has left */
@@ -87,5 +91,18 @@ extern uint64 gpt_membership_extra_memory(const GptTrainPlan *plan, size_t param
 extern void gpt_membership_steps(GptMembership *member, const GptMemberRun *run,
 								 GptJsonWriter *answer);
 extern void gpt_membership_update(GptMembership *member);
+
+/* ---- src/train/membership_mesh.c ------------------------------------------------ */
+
+/* Opens a mesh, and closes the one before; returns its address. */
+extern const char *gpt_membership_open_mesh(GptMembership *member);
+extern void gpt_membership_close_mesh(GptMembership *member);
+
+/* Connects to the members of the run's epoch, unless that is done. */
+extern void gpt_membership_meet(GptMembership *member, const GptMemberRun *run);
+
+/* Makes steps together with the other members; where one fails, the answer says so. */
+extern void gpt_membership_mesh_steps(GptMembership *member, const GptMemberRun *run,
+									  GptJsonWriter *answer);
 
 #endif /* GPT_MEMBERSHIP_PRIVATE_H */

@@ -23,6 +23,9 @@ gpt_membership_drop_state(GptMembership *member)
 {
 	GptTraining *training = &member->training;
 
+	/* A channel that is connected has an exchange of this trainer. */
+	if (member->mesh != NULL && member->mesh->exchange != NULL)
+		gpt_membership_close_mesh(member);
 	/* An engine that was started again has taken its memory along. */
 	if (training->trainer != NULL && member->generation == gpt_bridge_generation())
 	{
@@ -55,7 +58,7 @@ take_plan(GptMembership *member, const GptCheckpoint *checkpoint)
 }
 
 /* All of it is known before anything is allocated. */
-static void
+static uint64
 check_memory(const GptTrainPlan *plan)
 {
 	size_t bytes;
@@ -68,6 +71,7 @@ check_memory(const GptTrainPlan *plan)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("the model has too many parameters")));
 	gpt_bridge_check_memory((uint64) bytes + gpt_membership_extra_memory(plan, parameters));
+	return (uint64) bytes + gpt_membership_extra_memory(plan, parameters);
 }
 
 /* Weights, moments and place; without weights those of step 0, which follow from the seed. */
@@ -108,8 +112,9 @@ gpt_membership_take_state(GptMembership *member)
 		&member->dataset, member->tokens_crc, spec->is_local, &checkpoint->corpus,
 		gpt_tokenizer_from_json(checkpoint->tokenizer, checkpoint->tokenizer_size));
 	gpt_membership_check(member, checkpoint);
-	if (!spec->is_local)
+	if (!spec->is_local && checkpoint->plan.training.tree_leaves == 0)
 	{
+		/* Of steps that all make together every member draws all batches. */
 		member->corpus->dataset.shares = (uint64) spec->members;
 		member->corpus->dataset.share = (uint64) spec->member;
 	}
@@ -117,7 +122,7 @@ gpt_membership_take_state(GptMembership *member)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("adapters are not trained over several servers")));
 	take_plan(member, checkpoint);
-	check_memory(&member->plan);
+	member->memory = check_memory(&member->plan);
 	member->generation = gpt_bridge_generation();
 	gpt_training_start(&member->training, &member->plan, member->corpus, &member->progress);
 	restore(member, checkpoint);

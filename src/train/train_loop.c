@@ -254,6 +254,15 @@ step_apart(void *work)
 	GptTrainTask *task = work;
 	GptTraining *training = task->training;
 
+	if (training->tree != NULL)
+	{
+		LmTreeStep tree = *training->tree;
+
+		tree.batches = training->batches;
+		task->done = lm_trainer_step_tree(&training->state.last, training->trainer,
+										  training->state.step, &tree, &task->error);
+		return;
+	}
 	task->done =
 		lm_trainer_step(&training->state.last, training->trainer, training->state.step,
 						training->batches, training->plan->accumulate, NULL, NULL, &task->error);
@@ -404,6 +413,21 @@ gpt_training_step(GptTraining *training)
 {
 	draw_batches(training);
 	(void) step(training);
+}
+
+bool
+gpt_training_try_step(GptTraining *training, LmError *error)
+{
+	LmCursor cursor = training->state.cursor;
+
+	draw_batches(training);
+	if (!gpt_training_compute(training, step_apart, error))
+	{
+		training->state.cursor = cursor;
+		return false;
+	}
+	note_step(training);
+	return true;
 }
 
 void

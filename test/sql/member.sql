@@ -53,6 +53,12 @@ SELECT gpt_member_delta(0, 1);
 SELECT gpt_member_put('update', 0, 'x');
 DO $$ BEGIN PERFORM gpt_member_run(1000000, 1, 0); EXCEPTION WHEN object_not_in_prerequisite_state THEN RAISE EXCEPTION '%', regexp_replace(SQLERRM, '\d+', 'N'); END $$;
 SELECT gpt_member_run(:step, 0, 0);
+SELECT gpt_member_mesh(0);
+SELECT gpt_member_run(:step, 1, 0, '{"addresses": ["127.0.0.1:1"], "member": 0}');
+SELECT gpt_member_run(:step, 1, 0, '{"addresses": ["127.0.0.1:1", 2], "member": 0}');
+SELECT gpt_member_run(:step, 1, 0, '{"addresses": ["127.0.0.1:1", "127.0.0.1:2"], "member": 2}');
+SELECT gpt_member_run(:step, 1, 0, '{"addresses": ["127.0.0.1:1", "127.0.0.1:2"], "member": 0, "gradient_type": "int8"}');
+SELECT gpt_member_run(:step, 1, 0, '{"addresses": ["127.0.0.1:1", "127.0.0.1:2"], "member": 0}');
 
 -- a round, which outlasts transactions; the same round again gives the same bytes
 SELECT gpt_member_run(:step, 5, 7) - 'ms' - 'loss_sum' - 'weight' - 'step' - 'tokens' AS ran;
