@@ -61,7 +61,19 @@ class AdoptedPair final : public tcp::Pair
 		/* The base class has begun to listen. Closing removes the socket from the loop as well. */
 		::close(fd_);
 		fd_ = file.release();
-		handleConnected();
+		try
+		{
+			/* Throws where the peer has reset the connection. */
+			handleConnected();
+		}
+		catch (const std::exception &)
+		{
+			/* The destructor would take the socket out of a loop that does not have it, and end. */
+			::close(fd_);
+			fd_ = -1;
+			state_ = CLOSED;
+			throw MeshFailure(member, format("the connection to member %d was closed", member));
+		}
 	}
 
 	/*
@@ -330,8 +342,9 @@ LmMesh::fail(int member, bool is_aborted, const std::string &message)
 		}
 		changed_.notify_all();
 	}
+	/* A counter that is full wakes as well. */
 	if (write(wake_.get(), &count, sizeof count) < 0)
-		return; /* it is awake */
+		count = 0;
 	wake_waiters();
 }
 
@@ -424,6 +437,17 @@ LmMesh::hang_up()
 		if (pair)
 			pair->hang_up();
 	forget_posted();
+	if (device_)
+	{
+		/* After a turn of the loop that began with all pairs closed, it does not touch them. */
+		try
+		{
+			LoopCall(device_.get(), [] {});
+		}
+		catch (const std::exception &)
+		{
+		}
+	}
 	pairs_.clear();
 	meeting_.links.clear();
 	meeting_.listener.reset();
@@ -475,6 +499,8 @@ LmMesh::adopt_all()
 					 if (size < sizeof(tcp::Pair) || size >= sizeof(tcp::Pair) + 32)
 						 throw MeshFailure(
 							 -1, "libgloo does not fit the headers that this was built with");
+					 /* It listens, too. */
+					 context_->getPair(member).reset();
 					 pairs_[member] = new AdoptedPair(this, context_.get(), device_.get(), member,
 													  std::move(meeting_.links[member].file));
 					 context_->getPair(member).reset(pairs_[member]);

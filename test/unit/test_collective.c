@@ -259,6 +259,14 @@ introduce(Member *members, const Plan *plan)
 }
 
 static void
+introduce_one(const Member *to, const Member *members, const Plan *plan, const char *instead_of_0)
+{
+	for (int j = 0; j < plan->members; j++)
+		write_all(to->to, j == 0 && instead_of_0 ? instead_of_0 : members[j].address,
+				  sizeof to->address);
+}
+
+static void
 hear(const Member *member, Outcome *outcome)
 {
 	read_all(member->from, outcome, offsetof(Outcome, stops_quickly));
@@ -425,6 +433,46 @@ test_killed(void)
 	waitpid(members[2].process, NULL, 0);
 }
 
+/* Killed while messages travel, at whatever point: TRIALS in the environment tries more points. */
+static void
+test_killed_anywhere(void)
+{
+	int n_trials = getenv("TRIALS") ? atoi(getenv("TRIALS")) : 5, n_good = 0;
+	double longest = 0;
+
+	for (int trial = 0; trial < n_trials; trial++)
+	{
+		Plan plan = plan_of(3);
+		Member members[MOST];
+		Outcome outcomes[MOST] = {{.stops_quickly = false}};
+		double start;
+		bool is_good = true;
+
+		plan.repeats = true;
+		plan.timeout_ms = 500; /* of those who have not met */
+		start_members(members, &plan);
+		introduce(members, &plan);
+		usleep((useconds_t) (trial * 7919 % 50000));
+		start = now();
+		kill(members[1].process, SIGKILL);
+		hear(&members[0], &outcomes[0]);
+		hear(&members[2], &outcomes[2]);
+		longest = fmax(longest, now() - start);
+		for (int i = 0; i < 3; i += 2)
+		{
+			dismiss(&members[i], &outcomes[i]);
+			is_good = is_good && outcomes[i].state == LM_MESH_FAILED && outcomes[i].stops_quickly;
+		}
+		n_good += is_good;
+		waitpid(members[1].process, NULL, 0);
+		close(members[1].to);
+		close(members[1].from);
+	}
+	ok(n_good == n_trials, "%d times a member is killed anywhere, and the rest ends well",
+	   n_trials);
+	printf("# after %.3f s at most\n", longest);
+}
+
 static void
 test_stopped(void)
 {
@@ -583,10 +631,8 @@ test_altered(size_t at, const char *masks, bool is_silent, const char *what)
 
 	plan.abort_after_ms = is_silent ? 300 : 5000;
 	start_members(members, &plan);
-	write_all(members[0].to, members[0].address, sizeof own);
-	write_all(members[0].to, members[1].address, sizeof own);
-	write_all(members[1].to, own, sizeof own);
-	write_all(members[1].to, members[1].address, sizeof own);
+	introduce_one(&members[0], members, &plan, NULL);
+	introduce_one(&members[1], members, &plan, own);
 	relay(listener, members, at, masks, NULL, 0);
 	close(listener);
 	hear_all(members, &plan, outcomes);
@@ -596,6 +642,48 @@ test_altered(size_t at, const char *masks, bool is_silent, const char *what)
 	ok(is_noticed && !(outcomes[0].are_right && outcomes[1].are_right), "%s: %s; %s", what,
 	   outcomes[0].error.message, outcomes[1].error.message);
 	ok(outcomes[0].stops_quickly && outcomes[1].stops_quickly, "both processes live and close");
+}
+
+/* Carries so many bytes; exits where there are fewer. */
+static void
+carry(int from, int to, size_t size)
+{
+	char bytes[64];
+
+	read_all(from, bytes, size);
+	write_all(to, bytes, size);
+}
+
+/* A connection that is reset after its proof, while others are still awaited. */
+static void
+test_reset_early(void)
+{
+	Plan plan = plan_of(3);
+	Member members[MOST];
+	Outcome outcomes[MOST];
+	char own[LM_MESH_ADDRESS_SIZE], ready[32];
+	int listener = listen_somewhere(own), from, to;
+	struct linger at_once = {1, 0};
+
+	plan.timeout_ms = 500;
+	start_members(members, &plan);
+	introduce_one(&members[0], members, &plan, NULL);
+	introduce_one(&members[1], members, &plan, own);
+	from = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	to = call(members[0].address, "127.0.0.1");
+	carry(from, to, 64);
+	carry(to, from, 64);
+	carry(from, to, 32);
+	read_all(to, ready, sizeof ready);
+	setsockopt(to, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	close(to);
+	introduce_one(&members[2], members, &plan, NULL);
+	hear_all(members, &plan, outcomes);
+	ok(outcomes[0].state == LM_MESH_FAILED && outcomes[0].error.member == 1,
+	   "a member that is gone before all have met is named: %s", outcomes[0].error.message);
+	ok(outcomes[0].stops_quickly, "and the process lives");
+	close(from);
+	close(listener);
 }
 
 /* What a member has sent once does not prove another connection. */
@@ -612,10 +700,8 @@ test_replay(void)
 	plan.waits_for_nothing = 1;
 	plan.abort_after_ms = 300;
 	start_members(members, &plan);
-	write_all(members[0].to, members[0].address, sizeof own);
-	write_all(members[0].to, members[1].address, sizeof own);
-	write_all(members[1].to, own, sizeof own);
-	write_all(members[1].to, members[1].address, sizeof own);
+	introduce_one(&members[0], members, &plan, NULL);
+	introduce_one(&members[1], members, &plan, own);
 	relay(listener, members, SIZE_MAX, NULL, kept, sizeof kept);
 	close(listener);
 	hear_all(members, &plan, outcomes);
@@ -624,9 +710,7 @@ test_replay(void)
 	plan.timeout_ms = 500;
 	start_members(members, &plan);
 	file = call(members[0].address, "127.0.0.1");
-	introduce(&members[0], &(Plan){.members = 0});
-	for (int j = 0; j < 2; j++)
-		write_all(members[0].to, members[j].address, sizeof own);
+	introduce_one(&members[0], members, &plan, NULL);
 	(void) !send(file, kept, sizeof kept, MSG_NOSIGNAL);
 	hear(&members[0], &outcomes[0]);
 	n = (int) recv(file, answer, sizeof answer, MSG_WAITALL);
@@ -703,6 +787,7 @@ main(void)
 	test_names();
 	test_wrong_secret();
 	test_killed();
+	test_killed_anywhere();
 	test_stopped();
 	test_strangers();
 	/*
@@ -714,6 +799,7 @@ main(void)
 				 "a notice becomes a message that nobody waits for");
 	test_altered(96 + 8, "\3", true, "a notice becomes a message of another kind");
 	test_altered(96 + 16, "\1", true, "the number of a message is changed");
+	test_reset_early();
 	test_replay();
 	return done_testing();
 }
