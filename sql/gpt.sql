@@ -1531,6 +1531,12 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_begin(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_member_begin(jsonb) IS
 	'makes the session a member of a training over servers; its coordinator calls this';
 
+CREATE FUNCTION @extschema@.gpt_member_counts() RETURNS SETOF bytea
+	AS 'MODULE_PATHNAME', 'gpt_member_counts' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_counts() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_counts() IS
+	'returns the survey of the rows of a member of a training over servers, in pieces; its coordinator calls this';
+
 CREATE FUNCTION @extschema@.gpt_member_put(part text, "offset" bigint, bytes bytea) RETURNS void
 	AS 'MODULE_PATHNAME', 'gpt_member_put' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_put(text, bigint, bytea) FROM PUBLIC;

@@ -7,6 +7,7 @@
  * and in temporary files of the server, so nothing is left when the session ends, however it ends.
  *
  *   _open -> _put and _use of tokens, then of a checkpoint
+ *   _open -> _read -> _counts -> _put and _use of a tokenizer, then of a checkpoint (own rows)
  *         -> _run -> _delta, _put and _use of an update -> _run ...      (rounds of DiLoCo)
  *         or -> _mesh -> _run -> _run ...                                (steps together)
  *         -> _close
@@ -20,6 +21,7 @@
 #ifndef GPT_MEMBERSHIP_H
 #define GPT_MEMBERSHIP_H
 
+#include "core/json_writer.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -60,6 +62,7 @@ typedef struct GptMemberUse
 {
 	int member;
 	int members;
+	const char *agreement; /* of a tokenizer, as JSON (corpus/agreement.h); NULL: none yet */
 } GptMemberUse;
 
 /* Steps to make. */
@@ -78,6 +81,14 @@ extern bool gpt_membership_exists(void);
 
 /* Begins; copies the spec. */
 extern void gpt_membership_open(const GptMemberSpec *spec);
+
+/*
+ * Reads the rows of a member that has its own, under the active snapshot; answers with their
+ * numbers. _counts: a piece of their survey (corpus/survey.h) from offset on, with *n bytes; floor
+ * is that of words.
+ */
+extern void gpt_membership_read(const char *query, Jsonb *options, GptJsonWriter *answer);
+extern const char *gpt_membership_counts(size_t *n, size_t offset, int64 floor);
 
 /* Ends the membership and frees all it has; nothing where there is none. */
 extern void gpt_membership_close(void);

@@ -2,14 +2,18 @@
  * src/sql/sql_member.c
  *
  * The functions that the coordinator of a training over servers calls in a session of a member, and
- * nobody else: gpt_member_begin, _put, _take, _run, _delta, _mesh, _end.
+ * nobody else: gpt_member_begin, _counts, _put, _take, _run, _delta, _mesh, _end.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
 
 #include "core/bridge.h"
 #include "core/compat.h"
@@ -17,7 +21,9 @@
 #include "core/machine.h"
 #include "core/settings.h"
 #include "core/version.h"
+#include "corpus/survey.h"
 #include "jobs/job_lock.h"
+#include "jobs/job_settings.h"
 #include "sql/arguments.h"
 #include "store/catalog.h"
 #include "train/gradient_mesh.h"
@@ -26,6 +32,7 @@
 #define MOST_STEPS 10000 /* of a call */
 
 PG_FUNCTION_INFO_V1(gpt_member_begin);
+PG_FUNCTION_INFO_V1(gpt_member_counts);
 PG_FUNCTION_INFO_V1(gpt_member_put);
 PG_FUNCTION_INFO_V1(gpt_member_take);
 PG_FUNCTION_INFO_V1(gpt_member_run);
@@ -36,7 +43,11 @@ PG_FUNCTION_INFO_V1(gpt_member_end);
 static int slot = -1; /* of gpt.max_workers that this session holds */
 
 static void read_spec(GptMemberSpec *spec, Jsonb *json);
-static Jsonb *describe(void);
+static void describe(GptJsonWriter *answer);
+static void read_rows(Jsonb *json, GptJsonWriter *answer);
+static JsonbValue *find(Jsonb *json, const char *name);
+static char *text_of(Jsonb *json, const char *name, bool required);
+pg_noreturn static void raise_member(const char *name, const char *wanted);
 
 /*
  * gpt_member_begin(spec jsonb) RETURNS jsonb
@@ -46,12 +57,15 @@ static Jsonb *describe(void);
 Datum
 gpt_member_begin(PG_FUNCTION_ARGS)
 {
+	GptJsonWriter answer = {NULL};
 	GptMemberSpec spec;
+	Jsonb *json;
 
 	gpt_argument_check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "spec");
 	gpt_bridge_check_encoding();
-	read_spec(&spec, PG_GETARG_JSONB_P(0));
+	json = PG_GETARG_JSONB_P(0);
+	read_spec(&spec, json);
 
 	/* Now do the work. */
 	if (!gpt_membership_exists())
@@ -65,7 +79,100 @@ gpt_member_begin(PG_FUNCTION_ARGS)
 							errhint("Wait until a training ends, or raise gpt.max_workers.")));
 	}
 	gpt_membership_open(&spec);
-	PG_RETURN_JSONB_P(describe());
+	describe(&answer);
+	if (spec.is_local)
+		read_rows(json, &answer);
+	PG_RETURN_JSONB_P(gpt_json_finish(&answer));
+}
+
+/* ---- Rows of its own -------------------------------------------------------- */
+
+/* An object of the spec; "{}" where it is missing. */
+static Jsonb *
+object_of(Jsonb *json, const char *name)
+{
+	JsonbValue *value = find(json, name);
+
+	if (value == NULL)
+		return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		raise_member(name, "an object");
+	return JsonbValueToJsonb(value);
+}
+
+/* A session that could not read its rows is no member. */
+static void
+end_after_error(void *argument)
+{
+	bool *is_reading = argument;
+
+	if (!*is_reading)
+		return;
+	gpt_membership_close();
+	gpt_slot_unlock(slot);
+	slot = -1;
+}
+
+/*
+ * Reads them in the current transaction, which reads only meanwhile, with the settings of the job
+ * and the limits of this server.
+ */
+static void
+read_rows(Jsonb *json, GptJsonWriter *answer)
+{
+	bool *is_reading = palloc(sizeof(bool));
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+	bool read_only = XactReadOnly;
+	int guc_level;
+
+	*is_reading = true;
+	*callback = (MemoryContextCallback){.func = end_after_error, .arg = is_reading};
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	guc_level = NewGUCNestLevel();
+	gpt_job_settings_apply_elsewhere(object_of(json, "settings"));
+	XactReadOnly = true;
+	gpt_json_begin(answer, "counts");
+	gpt_membership_read(text_of(json, "query", true), object_of(json, "options"), answer);
+	gpt_json_end(answer);
+	XactReadOnly = read_only;
+	AtEOXact_GUC(false, guc_level);
+	*is_reading = false;
+}
+
+/*
+ * gpt_member_counts() RETURNS SETOF bytea
+ *
+ * The survey of the rows, in pieces.
+ */
+Datum
+gpt_member_counts(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	size_t offset = 0;
+	size_t n;
+
+	gpt_argument_check_call(fcinfo);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+
+	/* Now do the work. */
+	for (;;)
+	{
+		const char *bytes = gpt_membership_counts(&n, offset, GPT_WORD_FLOOR);
+		bytea *piece;
+		Datum value;
+		bool null = false;
+
+		if (n == 0)
+			break;
+		piece = palloc(VARHDRSZ + n);
+		SET_VARSIZE(piece, VARHDRSZ + n);
+		memcpy(VARDATA(piece), bytes, n);
+		value = PointerGetDatum(piece);
+		tuplestore_putvalues(result->setResult, result->setDesc, &value, &null);
+		pfree(piece);
+		offset += n;
+	}
+	return (Datum) 0;
 }
 
 /* ---- What the coordinator says ---------------------------------------------- */
@@ -79,7 +186,7 @@ find(Jsonb *json, const char *name)
 	return value == NULL || value->type == jbvNull ? NULL : value;
 }
 
-pg_noreturn static void
+static void
 raise_member(const char *name, const char *wanted)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -161,24 +268,18 @@ read_spec(GptMemberSpec *spec, Jsonb *json)
 	spec->is_local = strcmp(data, "local") == 0;
 	if (!spec->is_local && strcmp(data, "dealt") != 0)
 		raise_member("data", "\"local\" or \"dealt\"");
-	if (spec->is_local)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("members do not read rows of their own yet")));
 	read_secret(spec, text_of(json, "secret", false));
 }
 
-/* What the coordinator learns of this server. */
-static Jsonb *
-describe(void)
+/* What the coordinator learns of this server; the object stays open. */
+static void
+describe(GptJsonWriter *answer)
 {
-	GptJsonWriter answer = {NULL};
-
-	gpt_json_begin(&answer, NULL);
-	gpt_json_put_integer(&answer, "protocol", GPT_MEMBER_PROTOCOL);
-	gpt_json_put_text(&answer, "version", GPT_VERSION);
-	gpt_json_put_text(&answer, "machine", gpt_machine_cpu());
-	gpt_json_put_integer(&answer, "pid", MyProcPid);
-	return gpt_json_finish(&answer);
+	gpt_json_begin(answer, NULL);
+	gpt_json_put_integer(answer, "protocol", GPT_MEMBER_PROTOCOL);
+	gpt_json_put_text(answer, "version", GPT_VERSION);
+	gpt_json_put_text(answer, "machine", gpt_machine_cpu());
+	gpt_json_put_integer(answer, "pid", MyProcPid);
 }
 
 /* ---- Parts ------------------------------------------------------------------ */
@@ -209,8 +310,8 @@ gpt_member_put(PG_FUNCTION_ARGS)
 /*
  * gpt_member_take(part text, sha256 bytea, options jsonb DEFAULT NULL) RETURNS jsonb
  *
- * Verifies and uses a part. options: {"member": k, "members": n}, where they change. NULL part or
- * sha256 is an error.
+ * Verifies and uses a part. options: {"member": k, "members": n}, where they change, and
+ * {"agreement": {...}} with a tokenizer. NULL part or sha256 is an error.
  */
 Datum
 gpt_member_take(PG_FUNCTION_ARGS)
@@ -235,8 +336,13 @@ gpt_member_take(PG_FUNCTION_ARGS)
 		if (!JB_ROOT_IS_OBJECT(options))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 							errmsg("options must be a JSON object")));
-		use.members = (int) integer_of(options, "members", 2, GPT_MOST_MEMBERS);
-		use.member = (int) integer_of(options, "member", 1, use.members - 1);
+		if (find(options, "members") != NULL)
+		{
+			use.members = (int) integer_of(options, "members", 2, GPT_MOST_MEMBERS);
+			use.member = (int) integer_of(options, "member", 1, use.members - 1);
+		}
+		if (find(options, "agreement") != NULL)
+			use.agreement = JsonbToCString(NULL, &object_of(options, "agreement")->root, 0);
 	}
 
 	/* Now do the work. */

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
+#include "core/compat.h"
 #include "core/json_writer.h"
 #include "core/nice.h"
 #include "core/pulse.h"
@@ -60,6 +61,7 @@ gpt_membership_close(void)
 	gpt_pulse_end();
 	gpt_membership_close_mesh(member);
 	gpt_membership_drop_state(member);
+	gpt_membership_drop_rows(member);
 	for (int i = 0; i < GPT_N_PARTS; i++)
 		gpt_received_reset(&member->parts[i]);
 	if (member->dataset.base != NULL)
@@ -96,6 +98,11 @@ member_at(GptMemberStage least)
 	gpt_pulse_begin(progress_text);
 	if (member->stage >= least)
 		return member;
+	if (member->stage == GPT_MEMBER_BEGUN && member->spec.is_local)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the member has not encoded its rows"),
+						errhint("Send part \"tokenizer\" with gpt_member_put, then call "
+								"gpt_member_take.")));
 	if (member->stage == GPT_MEMBER_BEGUN)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the member has no token file"),
@@ -109,6 +116,30 @@ member_at(GptMemberStage least)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the member has not run a round"), errhint("Call gpt_member_run first.")));
+}
+
+/* ---- Rows ----------------------------------------------------------------- */
+
+void
+gpt_membership_read(const char *query, Jsonb *options, GptJsonWriter *answer)
+{
+	GptMembership *member = member_at(GPT_MEMBER_BEGUN);
+
+	gpt_membership_take_rows(member, query, options);
+	gpt_membership_describe_rows(member, answer);
+	gpt_pulse_end();
+}
+
+const char *
+gpt_membership_counts(size_t *n, size_t offset, int64 floor)
+{
+	GptMembership *member = member_at(GPT_MEMBER_BEGUN);
+	const bytea *survey = gpt_membership_survey(member, floor);
+	size_t size = VARSIZE_ANY_EXHDR(survey);
+
+	gpt_pulse_end();
+	*n = offset < size ? Min(size - offset, GPT_MEMBER_PIECE) : 0;
+	return VARDATA_ANY(survey) + Min(offset, size);
 }
 
 /* ---- Parts ---------------------------------------------------------------- */
@@ -208,9 +239,9 @@ gpt_membership_use(GptMemberPart part, const uint8 *sha256, const GptMemberUse *
 	switch (part)
 	{
 		case GPT_PART_TOKENIZER:
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("the member takes no tokenizer"),
-							errdetail("It reads no rows of its own.")));
+			gpt_membership_encode(member, use->agreement, &answer);
+			if (use->agreement != NULL)
+				describe_tokens(member, &answer);
 			break;
 		case GPT_PART_TOKENS:
 			take_tokens(member);

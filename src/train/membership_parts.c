@@ -107,6 +107,20 @@ hash_all(pg_cryptohash_ctx *hash, const GptReceived *part)
 }
 
 void
+gpt_received_read(const GptReceived *part, char *bytes)
+{
+	for (int64 done = 0; done < part->size; done += PIECE_SIZE)
+	{
+		int n = (int) Min(part->size - done, PIECE_SIZE);
+
+		CHECK_FOR_INTERRUPTS();
+		if (FileRead(part->file, bytes + done, n, done, gpt_wait_event("GptMemberRead")) != n)
+			ereport(ERROR, (errcode_for_file_access(),
+							errmsg("could not read file \"%s\": %m", FilePathName(part->file))));
+	}
+}
+
+void
 gpt_received_check(const GptReceived *part, int number, const uint8 *sha256)
 {
 	pg_cryptohash_ctx *hash;

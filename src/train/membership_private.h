@@ -9,6 +9,7 @@
 #include "storage/fd.h"
 
 #include "core/json_writer.h"
+#include "corpus/spool.h"
 #include "train/checkpoint.h"
 #include "train/gradient_mesh.h"
 #include "train/membership.h"
@@ -38,6 +39,12 @@ typedef struct GptMembership
 	GptMemberSpec spec;
 	GptMemberStage stage;
 	GptReceived parts[GPT_N_PARTS];
+	/* of a member with rows of its own, in a context of their own, until they are encoded */
+	MemoryContext rows_context;
+	GptTrainOptions *options;
+	GptSpool *spool; /* NULL: there are none */
+	LmTokenizer *given; /* which was there before; NULL: one is trained of all surveys */
+	bytea *survey; /* NULL: not made yet */
 	LmDataset dataset; /* mapped; base NULL: none */
 	uint32 tokens_crc;
 	/* From here on what a checkpoint brings, in a context of its own. */
@@ -66,8 +73,29 @@ extern void gpt_received_reset(GptReceived *part);
 extern void gpt_received_append(GptReceived *part, int number, int64 offset, const void *bytes,
 								size_t size, int64 most);
 
+/* Copies the whole part to bytes. */
+extern void gpt_received_read(const GptReceived *part, char *bytes);
+
 /* Raises an error unless the part has that sha256. */
 extern void gpt_received_check(const GptReceived *part, int number, const uint8 *sha256);
+
+/* ---- src/train/membership_rows.c ------------------------------------------------ */
+
+/* Reads the rows of the query as a job would; the active snapshot is not needed afterwards. */
+extern void gpt_membership_take_rows(GptMembership *member, const char *query, Jsonb *options);
+extern void gpt_membership_drop_rows(GptMembership *member);
+
+/* Writes the numbers of rows. */
+extern void gpt_membership_describe_rows(const GptMembership *member, GptJsonWriter *answer);
+
+/* The survey (corpus/survey.h) of the rows, which lives until they are encoded. */
+extern const bytea *gpt_membership_survey(GptMembership *member, int64 floor);
+
+/*
+ * Takes the received tokenizer: with an agreement (corpus/agreement.h, as JSON) the rows are
+ * encoded with it; agreed NULL: they are surveyed with it.
+ */
+extern void gpt_membership_encode(GptMembership *member, const char *agreed, GptJsonWriter *answer);
 
 /* ---- src/train/membership_state.c ----------------------------------------------- */
 

@@ -4,7 +4,7 @@ CREATE TABLE line AS SELECT 'line ' || n || ' of the text has number ' || n * 7 
 
 -- a token file and a checkpoint, of a job that is cancelled once it has them
 SELECT gpt_train('m', 'SELECT body FROM line',
-	'{"layers": 1, "heads": 2, "channels": 16, "context": 32, "vocabulary": 300, "steps": 1000000, "batch_size": 8, "seed": 1}') AS job \gset
+	'{"layers": 1, "heads": 2, "channels": 16, "context": 32, "vocabulary": 270, "steps": 1000000, "batch_size": 8, "seed": 1}') AS job \gset
 DO $$
 DECLARE
 	newest bigint := (SELECT max(job) FROM gpt_job);
@@ -98,7 +98,35 @@ SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
 SELECT send('checkpoint', pg_read_binary_file(:'checkpoint'));
 SELECT gpt_member_end();
 
+-- rows of its own: with the settings of the job but not its limits, in a transaction that only reads; a tokenizer by agreement
+CREATE SCHEMA kept;
+CREATE VIEW kept.own AS SELECT body FROM line WHERE body ~ current_setting('app.part') AND current_setting('gpt.max_memory') <> '77MB'
+	AND current_setting('transaction_read_only') = 'on';
+CREATE FUNCTION local(query text, settings jsonb) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT spec(1, 2, jsonb_build_object('data', 'local', 'query', query, 'settings', settings, 'options', '{"vocabulary": 270, "seed": 1, "context": 32}'::jsonb))
+$$;
+SELECT gpt_member_begin(local('SELECT body FROM own', '{}'));
+SELECT gpt_member_begin(local('SELECT body FROM own', '{"search_path": "kept", "app.part": "none"}'));
+SELECT gpt_member_counts();
+SELECT gpt_member_begin(local('SELECT body FROM own', '{"search_path": "kept", "app.part": "[0-4]$", "gpt.max_memory": "77MB"}')) -> 'counts' AS counts;
+SELECT coalesce(current_setting('app.part', true), '') AS part, current_setting('search_path') ~ 'kept' AS path, current_setting('transaction_read_only') AS read_only;
+SELECT send('tokens', pg_read_binary_file(:'tokens'));
+SELECT gpt_member_run(:step, 1, 0);
+SELECT string_agg(piece, '') AS survey FROM gpt_member_counts() piece \gset
+SELECT :'survey'::bytea = gpt_survey('SELECT body FROM line WHERE body ~ ''[0-4]$''', '{"vocabulary": 270, "seed": 1, "context": 32}') AS same;
+SELECT tokenizer, agreement FROM gpt_agree(ARRAY[:'survey'::bytea], options => '{"vocabulary": 270, "seed": 1, "context": 32}') \gset
+SELECT gpt_member_put('tokenizer', 0, convert_to(:'tokenizer', 'UTF8'));
+SELECT gpt_member_take('tokenizer', sha256(convert_to(:'tokenizer', 'UTF8')), '{"agreement": {"context": "wide"}}');
+SELECT gpt_member_put('tokenizer', 0, convert_to(:'tokenizer', 'UTF8'));
+SELECT gpt_member_take('tokenizer', sha256(convert_to(:'tokenizer', 'UTF8')), jsonb_build_object('agreement', :'agreement'::jsonb)) - 'tokens' AS encoded;
+SELECT count(*) FROM gpt_member_counts();
+SELECT send('checkpoint', pg_read_binary_file(:'checkpoint')) ->> 'step' = :'step' AS joined;
+SELECT gpt_member_run(:step, 3, 0) IS NOT NULL AS ran;
+SELECT gpt_member_end();
+
 -- a run that is interrupted leaves no state; the end leaves nothing
+\c -
+SET client_min_messages = error;
 SELECT gpt_member_begin(spec(1, 2)) IS NOT NULL AS begun;
 SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
 SELECT send('checkpoint', pg_read_binary_file(:'checkpoint')) ->> 'step' = :'step' AS back;
