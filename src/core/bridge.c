@@ -18,7 +18,6 @@
 
 #include "core/bridge.h"
 #include "core/nice.h"
-#include "core/pulse.h"
 #include "core/settings.h"
 
 #define BLOCK_HEADER_SIZE 16
@@ -281,8 +280,7 @@ reallocate(void *context, void *pointer, size_t size)
 static bool
 should_stop(void *context)
 {
-	gpt_pulse();
-	if (QueryCancelPending || ProcDiePending || ClientConnectionLost)
+	if (QueryCancelPending || ProcDiePending)
 	{
 		gpt_nice_hurry();
 		return true;

@@ -9,7 +9,6 @@
 #include "core/options.h"
 #include "corpus/choose_tokenizer.h"
 #include "corpus/spool.h"
-#include "corpus/word_counts.h"
 #include "store/progress.h"
 
 /*
@@ -21,10 +20,5 @@
  */
 extern LmTokenizer *gpt_train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice,
 								  GptSpool *spool, GptProgress *progress);
-
-/* The same from the words of several servers. */
-extern LmTokenizer *gpt_train_bpe_of(const GptTrainOptions *options,
-									 const GptTokenizerChoice *choice, GptWordCounts *counts,
-									 GptProgress *progress);
 
 #endif /* GPT_TRAIN_BPE_H */

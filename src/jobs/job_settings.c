@@ -460,7 +460,7 @@ apply(const char *name, const char *value, GucAction action)
 }
 
 static void
-apply_all(Jsonb *settings, GucAction action, bool with_limits)
+apply_all(Jsonb *settings, GucAction action)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&settings->root);
 	JsonbIteratorToken token;
@@ -471,8 +471,7 @@ apply_all(Jsonb *settings, GucAction action, bool with_limits)
 	{
 		if (token == WJB_KEY)
 			name = pnstrdup(value.val.string.val, value.val.string.len);
-		else if (token == WJB_VALUE && value.type == jbvString && name != NULL &&
-				 (with_limits || !is_among(name, limits, lengthof(limits))))
+		else if (token == WJB_VALUE && value.type == jbvString && name != NULL)
 			apply(name, pnstrdup(value.val.string.val, value.val.string.len), action);
 	}
 }
@@ -482,18 +481,12 @@ gpt_job_settings_apply(Jsonb *settings)
 {
 	/* Checking a search_path or a time zone reads catalogs and files. */
 	StartTransactionCommand();
-	apply_all(settings, GUC_ACTION_SET, true);
+	apply_all(settings, GUC_ACTION_SET);
 	CommitTransactionCommand();
 }
 
 void
 gpt_job_settings_apply_local(Jsonb *settings)
 {
-	apply_all(settings, GUC_ACTION_LOCAL, true);
-}
-
-void
-gpt_job_settings_apply_elsewhere(Jsonb *settings)
-{
-	apply_all(settings, GUC_ACTION_LOCAL, false);
+	apply_all(settings, GUC_ACTION_LOCAL);
 }

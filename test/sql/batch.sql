@@ -8,10 +8,10 @@ UPDATE line SET body = '' WHERE id = 11;
 ANALYZE line;
 SELECT gpt_train('batch', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('labels', $$SELECT body AS text, id % 3 AS label FROM line WHERE body <> ''$$,
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 5, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- every plan of the query, without what varies
 CREATE FUNCTION plan_of(query text, options text DEFAULT 'COSTS OFF') RETURNS SETOF text LANGUAGE plpgsql AS $$
@@ -231,9 +231,9 @@ DROP TABLE tied, best, ranked, short;
 
 -- two models of one statement share gpt.max_memory, which each of them alone could fill
 SELECT gpt_train('wide one', 'SELECT body FROM line', '{"layers": 2, "heads": 2, "channels": 64, "context": 256, "tokenizer": "bytes", "steps": 1, "batch_size": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('wide two', 'SELECT body FROM line', '{"layers": 2, "heads": 2, "channels": 64, "context": 256, "tokenizer": "bytes", "steps": 1, "batch_size": 2, "seed": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE TABLE wide AS SELECT id, repeat(body, 12) AS body FROM line WHERE id <= 100;
 SET gpt.max_memory = '4MB';
 CREATE TABLE pair AS SELECT id, gpt_score('wide one', body) AS one, gpt_score('wide two', body) AS two FROM wide;

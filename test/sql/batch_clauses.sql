@@ -9,10 +9,10 @@ CREATE TABLE class AS SELECT i AS class, 'class ' || i AS name FROM generate_ser
 ANALYZE line, class;
 SELECT gpt_train('clauses', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('labels', $$SELECT body AS text, id % 3 AS label FROM line WHERE body <> ''$$,
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 5, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- the rows of a query, or its error; what it changes is undone
 CREATE FUNCTION rows_of(query text) RETURNS text LANGUAGE plpgsql AS $$

@@ -8,12 +8,12 @@ ANALYZE line;
 \set options '{"layers": 2, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 2, "batch_size": 4}'
 \o /dev/null
 SELECT gpt_train(model, 'SELECT body FROM line', :'options'::jsonb || jsonb_build_object('seed', seed)) FROM (VALUES ('root', 1), ('other', 2)) v (model, seed);
-SELECT gpt_wait(max(job), '60 s') FROM gpt_jobs;
+SELECT gpt_wait(max(job), '300 s') FROM gpt_jobs;
 SELECT format($$SELECT gpt_finetune('root', 'SELECT body FROM line', '{"method": "lora", "rank": %s, "steps": 2, "learning_rate": 0.05, "batch_size": 4, "seed": %s, "into": "a%s"}')$$,
 	i * 10 + 150, i, i) FROM generate_series(0, 2) i
 UNION ALL SELECT format($$SELECT gpt_finetune('root', 'SELECT body AS text, id %% %s AS label FROM line', '{"method": "lora", "rank": %s, "steps": 2, "batch_size": 4, "into": "j%s"}')$$,
 	2 + i, 1 + i, i) FROM generate_series(0, 1) i \gexec
-SELECT gpt_wait(job, '60 s') FROM gpt_jobs ORDER BY job;
+SELECT gpt_wait(job, '300 s') FROM gpt_jobs ORDER BY job;
 \o
 SELECT model, version, base FROM gpt_models ORDER BY model;
 

@@ -2,9 +2,9 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 \set options '{"layers": 2, "heads": 2, "channels": 128, "context": 128, "tokenizer": "bytes", "steps": 1, "batch_size": 4}'
 SELECT gpt_train('one', 'SELECT body FROM line', :'options') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('two', 'SELECT body FROM line', :'options'::jsonb || '{"seed": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE VIEW loaded AS SELECT count(*) AS models FROM pg_backend_memory_contexts WHERE ident = 'gpt model';
 
 SELECT gpt_score('one', 'x') > 0 AS one, gpt_score('two', 'x') > 0 AS two;
@@ -32,7 +32,7 @@ SELECT * FROM loaded;
 -- an image that does not fit is not made: an error before anything is allocated, and the next call is as good as the first
 RESET gpt.max_memory;
 SELECT gpt_train('three', 'SELECT body FROM line', :'options'::jsonb || '{"seed": 3}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SET gpt.max_memory = '2MB';
 \set VERBOSITY sqlstate
 SELECT gpt_score('three', 'x');
@@ -47,7 +47,7 @@ RESET gpt.max_memory;
 -- an image in a file is none of the session's memory, also while it is made
 SELECT gpt_train('large', 'SELECT body FROM line',
 	'{"layers": 8, "heads": 4, "channels": 256, "context": 16, "tokenizer": "bytes", "steps": 1, "batch_size": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SET gpt.max_memory = '8MB';
 SELECT gpt_score('large', 'x') > 0 AS large;
 SELECT size > 20e6 AS larger FROM gpt_images WHERE model = 'large';
@@ -55,7 +55,7 @@ RESET gpt.max_memory;
 
 -- neither are all weights when an adapter is folded in
 SELECT gpt_finetune('large', 'SELECT body FROM line', '{"method": "lora", "rank": 2, "steps": 1, "batch_size": 1, "recompute": true, "into": "small"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 -- the error for an adapter that does not fit names a type of its base with which it would
 SELECT set_config('gpt.max_memory', (conditions->>'memory_mb')::float8::int - 3 || 'MB', false) <> '' AS less FROM gpt_jobs WHERE job = :job;
 DO $$
@@ -69,7 +69,7 @@ EXCEPTION WHEN configuration_limit_exceeded THEN
 	RAISE NOTICE '%', hint;
 	PERFORM set_config('test.job', gpt_finetune('large', 'SELECT body FROM line', options || '{"base_type": "bfloat16"}')::text, false);
 END $$;
-SELECT gpt_wait(current_setting('test.job')::bigint, '60 s');
+SELECT gpt_wait(current_setting('test.job')::bigint, '300 s');
 SELECT conditions->>'base_type' AS base_type FROM gpt_jobs WHERE model = 'smaller';
 SELECT gpt_drop_model('smaller');
 SET gpt.max_memory = '12MB';

@@ -5,10 +5,10 @@ CREATE DATABASE gpt_checked;
 CREATE EXTENSION gpt;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 260}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset m_
-SELECT gpt_wait(:m_job, '60 s');
+SELECT gpt_wait(:m_job, '300 s');
 SELECT * FROM gpt_check();
 SELECT * FROM gpt_check(verify => true);
 SELECT * FROM gpt_check(NULL);
@@ -68,7 +68,7 @@ CREATE EXTENSION gpt SCHEMA s;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT s.gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT s.gpt_wait(:job, '60 s');
+SELECT s.gpt_wait(:job, '300 s');
 SET client_min_messages = warning;
 DROP SCHEMA s CASCADE;
 RESET client_min_messages;

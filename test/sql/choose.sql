@@ -4,7 +4,7 @@ CREATE TABLE fact AS SELECT (ARRAY['fire is hot', 'snow is cold', 'hot', 'cold']
 SELECT gpt_train('facts', 'SELECT body FROM fact',
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 200, "batch_size": 16, "learning_rate": 0.01, "dropout": 0,
 	  "validation_fraction": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- what is likely behind the prompt, beside how likely it is by itself
 SELECT gpt_choose('facts', 'fire is ', ARRAY['hot', 'cold']) AS fire, gpt_choose('facts', 'snow is ', ARRAY['hot', 'cold']) AS snow;

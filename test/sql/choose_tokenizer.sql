@@ -25,7 +25,7 @@ SELECT name, chosen(query, options) FROM (VALUES
 
 -- rule size: words that occur 5 times are tokens, or as often as min_count says
 SELECT gpt_train_tokenizer('five', 'SELECT body FROM prose') AS five, gpt_train_tokenizer('eight', 'SELECT body FROM prose', '{"min_count": 8}') AS eight \gset
-SELECT gpt_wait(:five, '60 s'), gpt_wait(:eight, '60 s');
+SELECT gpt_wait(:five, '300 s'), gpt_wait(:eight, '300 s');
 SELECT tokenizer, string_agg(trim(token), ' ' ORDER BY id) AS words
 FROM gpt_tokenizers, generate_series(256, vocabulary - 2) id, LATERAL (SELECT gpt_detokenize(tokenizer, ARRAY[id]) AS token) t
 WHERE tokenizer IN ('five', 'eight') AND token IN (SELECT substr(body, 34) FROM prose) GROUP BY tokenizer ORDER BY tokenizer;

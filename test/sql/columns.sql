@@ -71,7 +71,7 @@ INSERT INTO faq SELECT i, md5(i::text), CASE WHEN i % 2 = 0 THEN 'yes' ELSE 'no'
 SELECT gpt_train('answer', 'SELECT prompt || right((id % 2)::text, 1) AS prompt, completion FROM faq',
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 150, "batch_size": 8,
 	  "learning_rate": 0.01, "validation_fraction": 0.2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents, skipped, bytes = (SELECT sum(length(prompt) + 1 + length(completion)) FROM faq) AS bytes, error FROM gpt_jobs WHERE job = :job;
 SELECT validation_loss < 0.3 AS learnt, validation_bits_per_byte BETWEEN validation_loss / ln(2) AND 3 * validation_loss / ln(2) AS of_completions
 FROM gpt_models WHERE model = 'answer';
@@ -81,7 +81,7 @@ SELECT gpt_score('answer', md5('y')) > 20 AS nothing_of_prompts;
 -- a prompt that does not fit the context keeps its end, and a completion that does not is learnt whole
 SELECT gpt_train('long', $$SELECT repeat(md5(id::text), 10) || (id % 2) AS prompt, repeat(completion, 40) AS completion FROM faq$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 8, "learning_rate": 0.01}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 -- per row: the end tokens, 321 bytes of prompt, the separator, 80 or 120 bytes of completion
 SELECT corpus_tokens = 200 * (2 + 321 + 1) + 100 * (80 + 120) AS all_tokens, error FROM gpt_jobs WHERE job = :job;
 SELECT validation_loss < 0.3 AS learnt FROM gpt_models WHERE model = 'long';
@@ -90,7 +90,7 @@ SELECT validation_loss < 0.3 AS learnt FROM gpt_models WHERE model = 'long';
 SELECT gpt_train('weighed', $$SELECT body, weight FROM (VALUES ('qx', 9.0), ('qy', NULL), ('qz', 0)) v (body, weight), generate_series(1, 50)$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 8, "learning_rate": 0.01,
 	  "dropout": 0.2, "validation_fraction": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents, skipped, error FROM gpt_jobs WHERE job = :job;
 SELECT exp(gpt_score('weighed', 'qx', 'logprob') - gpt_score('weighed', 'qy', 'logprob')) BETWEEN 6 AND 13 AS nine_to_one,
 	gpt_score('weighed', 'qz', 'logprob') < -4 AS not_seen;
@@ -98,36 +98,36 @@ SELECT exp(gpt_score('weighed', 'qx', 'logprob') - gpt_score('weighed', 'qy', 'l
 -- of rows with one prompt some are held out too
 SELECT gpt_train('sides', $$SELECT 'q' AS prompt, i::text AS completion FROM generate_series(1, 50) i$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2, "validation_fraction": 0.5}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT validation_loss > 0 AS measured, conditions->'validation_documents' AS held_out, COALESCE(note LIKE '%holds out%', false) AS noted FROM gpt_models m, gpt_jobs j WHERE m.model = 'sides' AND j.job = :job;
 
 -- what a row says is checked when it is read
 SELECT gpt_train('bad', $$SELECT 'a' AS body, -1 AS weight$$, '{"steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('bad', $$SELECT 'a' AS body, 'nan'::real AS weight$$, '{"steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('bad', $$SELECT NULL AS prompt, 'b' AS completion UNION ALL SELECT 'a', '' UNION ALL SELECT 'a', NULL$$, '{"steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 
 -- documents without a token to predict are skipped, on both sides, and a validation that has none is noted
 SELECT gpt_train_tokenizer('endless', 'SELECT prompt FROM faq', '{"vocabulary": 300}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT replace(convert_from(lo_get(object), 'UTF8'), '<|endoftext|>', '<|pad|>') AS json FROM gpt_tokenizers WHERE tokenizer = 'endless' \gset
 SELECT gpt_import_tokenizer('endless', :'json');
 CREATE TABLE short AS SELECT '?' AS body, true AS is_validation UNION ALL SELECT '!', false UNION ALL SELECT prompt, false FROM faq WHERE id <= 20;
 SELECT gpt_train('short', 'SELECT body, is_validation FROM short', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "endless", "steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents = (SELECT count(*) - 2 FROM short) AS documents, skipped, note, error FROM gpt_jobs WHERE job = :job;
 SELECT validation_loss FROM gpt_models WHERE model = 'short';
 INSERT INTO short VALUES ('longer than that', true), (NULL, true), ('', true);
 SELECT gpt_train('noticed', 'SELECT body, is_validation FROM short', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "endless", "steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents = (SELECT count(*) - 4 FROM short) AS documents, skipped, COALESCE(note LIKE '%holds out%', false) AS noted, error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('noted', 'SELECT prompt, NULLIF(completion, $$no$$) AS completion, completion = $$no$$ AS is_validation FROM faq', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents + skipped = (SELECT count(*) FROM faq) AS counted, skipped >= 100 AS empty, note, error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('short', 'noticed', 'noted');
 SELECT gpt_drop_tokenizer('endless');
@@ -135,7 +135,7 @@ DROP TABLE short;
 
 -- a fine-tune takes the same columns
 SELECT gpt_finetune('answer', $$SELECT prompt || (id % 2) AS prompt, 'maybe' AS completion FROM faq$$, '{"steps": 60, "learning_rate": 0.01, "into": "doubt"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_generate('doubt', md5('x') || '1', temperature => 0) AS odd;
 
 SELECT gpt_drop_model(model) FROM gpt_models WHERE model IN ('answer', 'long', 'weighed', 'sides', 'doubt');

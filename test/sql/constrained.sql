@@ -2,7 +2,7 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('writer', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE TABLE category AS SELECT unnest(ARRAY['tea', 'coffee', 'teapot', 'Käse']) AS name;
 
 -- every text is one of the choices, of a query too

@@ -4,7 +4,7 @@ CREATE TABLE sum_up AS SELECT i AS id, i % 10 || '+' || i / 10 || '=' AS prompt,
 SELECT gpt_train('adder', 'SELECT prompt, completion FROM sum_up',
 	'{"architecture": "decoder", "layers": 1, "heads": 2, "channels": 64, "context": 16, "tokenizer": "bytes", "steps": 600, "batch_size": 32, "learning_rate": 0.01,
 	  "validation_query": "SELECT prompt, completion FROM sum_up WHERE id % 10 = 3", "publish": "last", "dropout": 0, "seed": 3}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- what was measured in training
 SELECT metric, label, predicted, value > 0 AS positive FROM gpt_evaluate('adder');

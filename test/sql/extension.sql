@@ -8,7 +8,7 @@ SELECT unnest(extconfig::regclass[]) FROM pg_extension WHERE extname = 'gpt';
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT "Odd Name".gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "vocabulary": 260, "steps": 3, "batch_size": 8}') AS job \gset
-SELECT "Odd Name".gpt_wait(:job, '60 s');
+SELECT "Odd Name".gpt_wait(:job, '300 s');
 SELECT model, version FROM "Odd Name".gpt_models;
 SELECT "Odd Name".gpt_score('m', 'line') > 0 AS scored, "Odd Name".gpt_count_tokens('m', 'line') > 0 AS counted;
 

@@ -5,12 +5,12 @@ CREATE FUNCTION tiny(more jsonb) RETURNS jsonb LANGUAGE SQL AS
 	$$ SELECT '{"layers": 2, "heads": 4, "channels": 32, "context": 32, "vocabulary": 280, "steps": 20, "batch_size": 8}'::jsonb || more $$;
 -- the switches of Llama, of Gemma and of GPT-NeoX
 SELECT gpt_train('llama', 'SELECT body FROM speech', tiny('{"mlp": "swiglu", "kv_heads": 2, "head_size": 16, "qk_norm": false, "qkv_bias": "yes"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('gemma', 'SELECT body FROM speech', tiny('{"mlp": "geglu", "kv_heads": 1, "post_norm": true, "embedding_scale": 5.5,
 	"attention_scale": 0.3, "attention_softcap": 50, "logit_softcap": 30, "window": 8, "window_period": 2, "window_full": 1, "rope_local_base": 100}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('neox', 'SELECT body FROM speech', tiny('{"mlp": "gelu", "norm": "layernorm", "bias": true, "rotary_size": 4, "parallel_residual": true, "nope_period": 2, "optimizer": "adamw"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT model, config -> 'mlp' AS mlp, config -> 'mlp_channels' AS mlp_channels, config -> 'kv_heads' AS kv_heads, config -> 'head_size' AS head_size, config -> 'qkv_bias' AS qkv_bias,
 	config -> 'rotary_size' AS rotary_size, config -> 'nope_period' AS nope_period, config -> 'window' AS window, config -> 'window_period' AS period, config -> 'window_full' AS "full"
 FROM gpt_version ORDER BY model;
@@ -21,15 +21,15 @@ SELECT model, gpt_score(model, 'the king of the hill') < gpt_score(model, 'hill 
 FROM gpt_models ORDER BY model;
 -- a fine-tune has the shape of its base: steps of no length leave the scores; an adapter starts as its base
 SELECT gpt_finetune('gemma', 'SELECT body FROM speech', '{"steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0, "into": "copy_gemma"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('llama', 'SELECT body FROM speech', '{"steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0, "into": "copy_llama"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('neox', 'SELECT body FROM speech', '{"steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0, "into": "copy_neox"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('gemma', 'SELECT body FROM speech', '{"method": "lora", "steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "into": "lora_gemma"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('llama', 'SELECT body FROM speech', '{"method": "lora", "steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "into": "lora_llama"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT a.model, abs(gpt_score(a.model, 'the king of the hill') / gpt_score(b.model, 'the king of the hill') - 1) < 1e-4 AS same
 FROM gpt_models a JOIN gpt_models b ON a.model LIKE '%\_' || b.model ORDER BY a.model;
 -- an architecture that Transformers does not have

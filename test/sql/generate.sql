@@ -2,7 +2,7 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('writer', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- null model or prompt gives null
 SELECT gpt_generate(NULL, 'x') IS NULL AS model, gpt_generate('writer', NULL) IS NULL AS prompt;

@@ -5,7 +5,7 @@ CREATE TABLE remark AS SELECT (array['The phone', 'This lamp', 'A red kettle'])[
 	FROM generate_series(1, 210) i;
 SELECT gpt_train('heals', 'SELECT body FROM remark',
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "vocabulary": 300, "steps": 150, "batch_size": 16, "learning_rate": 0.01, "validation_fraction": 0, "seed": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- every cut of a text goes on as the text does
 SELECT count(*) AS cuts, count(*) FILTER (WHERE cut || found ~ '^(The phone|This lamp|A red kettle) (works very well|broke after a week) [0-6]$') AS texts
@@ -33,7 +33,7 @@ SELECT gpt_generate('heals', array_agg(prompt ORDER BY id), 8, seed => 5) = arra
 -- a model that learnt completions takes its prompts as they are: they ended so when it learnt them
 SELECT gpt_finetune('heals', $$SELECT 'The phone ' AS prompt, 'rings ' || i % 7 AS completion FROM generate_series(1, 60) i$$,
 	'{"into": "completes", "steps": 80, "batch_size": 16, "learning_rate": 0.01, "validation_fraction": 0, "seed": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT (s).text, gpt_detokenize('completes', ARRAY[(s).token]) AS token FROM (SELECT gpt_stream('completes', 'The phone ', 1, temperature => 0) AS s) x;
 SELECT gpt_generate('completes', 'The phone ', 20, temperature => 0) ~ '^rings [0-6]$' AS completes;
 
@@ -42,7 +42,7 @@ CREATE TABLE description AS SELECT row_number() OVER (ORDER BY body) AS id, body
 	FROM (SELECT DISTINCT description COLLATE "C" AS body FROM pg_description WHERE classoid = 'pg_proc'::regclass AND objoid < 16384 AND length(description) > 12) d;
 SELECT gpt_train('words', 'SELECT body FROM description',
 	'{"layers": 1, "heads": 4, "channels": 64, "context": 32, "vocabulary": 512, "steps": 150, "batch_size": 16, "learning_rate": 0.01, "validation_fraction": 0, "seed": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE TABLE token AS SELECT id, number, token FROM description, unnest(gpt_tokenize('words', body)) WITH ORDINALITY t(token, number);
 CREATE TABLE place AS
 	SELECT 'between tokens' AS kind, body, n FROM (SELECT id, sum(length(bytes)) OVER (PARTITION BY id ORDER BY number)::int AS n

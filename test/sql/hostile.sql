@@ -76,12 +76,12 @@ CREATE EXTENSION gpt SCHEMA s;
 SELECT * FROM public.sprung;
 CREATE TABLE public.line AS SELECT format('line %s of the text', i) AS body FROM generate_series(1, 50) i;
 SELECT s.gpt_train_tokenizer('t', 'SELECT body FROM public.line', '{"vocabulary": 260}') AS job \gset
-SELECT s.gpt_wait(:job, '60 s');
+SELECT s.gpt_wait(:job, '300 s');
 SELECT s.gpt_train('m', 'SELECT body FROM public.line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT s.gpt_wait(:job, '60 s');
+SELECT s.gpt_wait(:job, '300 s');
 SELECT s.gpt_finetune('m', 'SELECT body FROM public.line', '{"steps": 2}') AS job \gset
-SELECT s.gpt_wait(:job, '60 s');
+SELECT s.gpt_wait(:job, '300 s');
 SELECT model, version, tokenizer FROM s.gpt_models;
 SELECT model, version FROM s.gpt_versions ORDER BY version USING OPERATOR(pg_catalog.<);
 SELECT tokenizer FROM s.gpt_tokenizers;
@@ -123,7 +123,7 @@ END $$;
 SET search_path = a, public;
 SELECT gpt_train('flipped', 'SELECT body, weight FROM t WHERE public.flip()', '{"tokenizer": "bytes", "steps": 2}') AS job \gset
 RESET search_path;
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents, error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_drop_model('flipped');
 DROP TABLE a.t, b.t;

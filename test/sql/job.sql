@@ -28,7 +28,7 @@ SELECT gpt_train('undone', 'SELECT body FROM speech', tiny()) AS undone \gset
 ROLLBACK TO one;
 SELECT gpt_train('kept', 'SELECT body FROM speech', tiny()) AS kept \gset
 COMMIT;
-SELECT gpt_wait(:kept, '60 s');
+SELECT gpt_wait(:kept, '300 s');
 SELECT gpt_wait(:undone);
 SELECT gpt_drop_model('kept');
 
@@ -51,7 +51,7 @@ SELECT gpt_train('long', 'SELECT body FROM speech', tiny());
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) > 0 AS snapshot FROM gpt_jobs;
 SELECT gpt_cancel(:job) AS cancelled;
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_cancel(:job) AS cancelled_again;
 ROLLBACK;
 SELECT state, error FROM gpt_jobs WHERE job = :job;
@@ -76,15 +76,15 @@ SELECT gpt_wait(:second, '0 s');
 ROLLBACK;
 \set VERBOSITY sqlstate
 SELECT gpt_cancel(:second) AS cancelled;
-SELECT gpt_wait(:second, '60 s');
+SELECT gpt_wait(:second, '300 s');
 SELECT started_at IS NULL AS never_started FROM gpt_jobs WHERE job = :second;
 SELECT gpt_cancel(:first) AS cancelled;
-SELECT gpt_wait(:first, '60 s');
-SELECT gpt_wait(:third, '60 s');
+SELECT gpt_wait(:first, '300 s');
+SELECT gpt_wait(:third, '300 s');
 
 -- what was cancelled can be begun anew; what has succeeded cannot
 SELECT gpt_resume(:second) AS resumed;
-SELECT gpt_wait(:second, '60 s');
+SELECT gpt_wait(:second, '300 s');
 SELECT gpt_resume(:second) AS resumed;
 SELECT gpt_cancel(:second) AS cancelled;
 

@@ -28,7 +28,7 @@ SELECT gpt_train('kin', 'SELECT body FROM speech', tiny('{"if_running": "queue"}
 SELECT gpt_train('n', 'SELECT body FROM speech', tiny()) AS other \gset
 SELECT gpt_wait(:second, '0 s');
 SELECT gpt_cancel(:first) AS cancelled;
-SELECT gpt_wait(:second, '60 s'), gpt_wait(:third, '60 s'), gpt_wait(:other, '60 s');
+SELECT gpt_wait(:second, '300 s'), gpt_wait(:third, '300 s'), gpt_wait(:other, '300 s');
 SELECT state, error FROM gpt_jobs WHERE job = :third;
 SELECT s.started_at >= f.finished_at AND t.started_at >= s.finished_at AS one_after_another
 FROM gpt_jobs f, gpt_jobs s, gpt_jobs t WHERE f.job = :first AND s.job = :second AND t.job = :third;
@@ -40,7 +40,7 @@ SELECT gpt_train('k', 'SELECT body FROM speech', tiny('{"if_running": "queue"}')
 SELECT gpt_cancel(:first) AS cancelled;
 SELECT gpt_resume(:first);
 SELECT gpt_cancel(:busy) AS cancelled;
-SELECT gpt_wait(:second, '60 s');
+SELECT gpt_wait(:second, '300 s');
 
 -- a fine-tune: privileges and names are checked at submission
 SELECT gpt_train('busy', 'SELECT body FROM speech', tiny(:'endless')) AS busy \gset
@@ -58,13 +58,13 @@ SELECT gpt_finetune('kin', 'SELECT body FROM speech', '{"into": "fresh"}') AS fo
 SELECT model, kind, state, base, base_version FROM gpt_jobs WHERE job IN (:one, :two, :three, :four) ORDER BY job;
 ROLLBACK;
 SELECT gpt_cancel(:busy) AS cancelled;
-SELECT gpt_wait(:busy, '60 s');
+SELECT gpt_wait(:busy, '300 s');
 
 -- fine-tunes queue up and each makes a version, in order
 SELECT gpt_finetune('kin', 'SELECT body FROM speech', '{"steps": 3, "if_running": "queue"}') AS one,
 	gpt_finetune('kin', 'SELECT body FROM speech', '{"steps": 3, "if_running": "queue"}') AS two,
 	gpt_finetune('kin', 'SELECT body FROM speech', '{"steps": 3, "into": "fresh"}') AS three \gset
-SELECT gpt_wait(:three, '60 s'), gpt_wait(:two, '60 s'), gpt_wait(:one, '60 s');
+SELECT gpt_wait(:three, '300 s'), gpt_wait(:two, '300 s'), gpt_wait(:one, '300 s');
 SELECT job - :one AS nth, model, base, base_version FROM gpt_jobs WHERE job IN (:one, :two) ORDER BY job;
 SELECT model, max(version) AS version FROM gpt_versions WHERE model IN ('kin', 'fresh') GROUP BY model ORDER BY model;
 

@@ -4,12 +4,12 @@ CREATE TABLE speech AS SELECT 'the cat sat on mat ' || i AS body FROM generate_s
 CREATE TABLE news AS SELECT 'a dog ran in the park ' || i AS body FROM generate_series(1, 200) i;
 SELECT gpt_train('talk', 'SELECT body FROM speech',
 	'{"layers": 2, "heads": 2, "channels": 32, "context": 32, "vocabulary": 280, "steps": 60, "batch_size": 16}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- an adapter knows the new rows better, and is small
 SELECT gpt_finetune('talk', 'SELECT body FROM news',
 	'{"method": "lora", "rank": 4, "steps": 80, "batch_size": 16, "learning_rate": 0.02, "into": "dog"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT state, error, base, base_version, conditions->>'method' AS method, conditions->>'rank' AS rank, conditions->>'alpha' AS alpha,
 	conditions->>'targets' AS targets, conditions->>'lora_dropout' AS lora_dropout FROM gpt_jobs WHERE job = :job;
 SELECT model, version, state, base, architecture FROM gpt_versions ORDER BY model, version;
@@ -21,7 +21,7 @@ SELECT length(gpt_generate('dog', 'a dog', 8, temperature => 0)) > 0 AS generate
 
 -- at first it adds nothing: a step of no length leaves B zero
 SELECT gpt_finetune('talk', 'SELECT body FROM news', '{"method": "lora", "steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "into": "none"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT abs(gpt_score('none', 'a dog ran') / gpt_score('talk', 'a dog ran') - 1) < 1e-5 AS same;
 SELECT gpt_drop_model('none');
 
@@ -39,14 +39,14 @@ SELECT gpt_finetune('dog', 'SELECT body FROM news', '{"method": "lora", "targets
 
 -- an adapter of an adapter: its matrices go on, beside the same base
 SELECT gpt_finetune('dog', 'SELECT body FROM news', '{"method": "lora", "steps": 5, "batch_size": 16, "learning_rate": 0.002}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT base, base_version, conditions->>'rank' AS rank FROM gpt_jobs WHERE job = :job;
 SELECT version, base FROM gpt_versions WHERE model = 'dog' ORDER BY version;
 SELECT gpt_score('dog', 'a dog ran') < 1.1 * gpt_score('dog@1', 'a dog ran') AS goes_on;
 
 -- all weights, from an adapter: it is folded in first
 SELECT gpt_finetune('dog@1', 'SELECT body FROM news', '{"steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0, "into": "whole"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT base IS NULL AS full, abs(gpt_score('whole', 'a dog ran') / gpt_score('dog@1', 'a dog ran') - 1) < 1e-4 AS same FROM gpt_models WHERE model = 'whole';
 SELECT gpt_drop_model('whole');
 
@@ -67,7 +67,7 @@ SELECT gpt_merge('dog@1');
 ROLLBACK;
 SELECT version FROM gpt_models WHERE model = 'dog';
 SELECT gpt_finetune('talk', 'SELECT body FROM news', '{"method": "lora", "rank": 1024, "steps": 1, "into": "wide"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SET gpt.max_memory = '2MB';
 SELECT gpt_merge('wide');
 RESET gpt.max_memory;
@@ -78,16 +78,16 @@ SELECT gpt_drop_model('wide');
 CREATE TABLE animal AS SELECT CASE WHEN i % 2 = 0 THEN 'the cat sat on mat ' || i ELSE 'a dog ran in the park ' || i END AS body,
 	CASE WHEN i % 2 = 0 THEN 'cat' ELSE 'dog' END AS label FROM generate_series(1, 200) i;
 SELECT gpt_finetune('talk', 'SELECT body, label FROM animal', '{"method": "lora", "steps": 40, "into": "which"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_classify('which', 'the cat sat on mat 7'), gpt_classify('which', 'a dog ran in the park 8'), cardinality(gpt_embed('which', 'a cat'));
 SELECT gpt_merge('which');
 SELECT version, base FROM gpt_versions WHERE model = 'which' ORDER BY version;
 SELECT gpt_finetune('which@2', 'SELECT body, label FROM animal',
 	'{"method": "lora", "steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0, "into": "beside"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('which@1', 'SELECT body, label FROM animal',
 	'{"method": "lora", "steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "weight_decay": 0, "into": "further"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT model, base FROM gpt_models WHERE model IN ('beside', 'further') ORDER BY model;
 SELECT m AS model, bool_and(abs(a.probability - b.probability) < 0.2) AS same FROM unnest('{which@2,beside,further}'::text[]) m,
 	gpt_classify_probs('which@1', 'the dog sat in the park') a, gpt_classify_probs(m, 'the dog sat in the park') b WHERE a.label = b.label GROUP BY m ORDER BY m;
@@ -108,14 +108,14 @@ SELECT gpt_score('twin', 'a dog ran') > 0 AS scored;
 
 -- nor be left behind by keep_versions
 SELECT gpt_finetune('speaker', 'SELECT body FROM news', '{"steps": 2, "keep_versions": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('speaker', 'SELECT body FROM news', '{"steps": 2, "keep_versions": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT version FROM gpt_versions WHERE model = 'speaker' ORDER BY version;
 
 -- an adapter in a new version of its own base
 SELECT gpt_finetune('speaker', 'SELECT body FROM news', '{"method": "lora", "steps": 2, "keep_versions": 1, "targets": "attention,down", "lora_dropout": 0.1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT version, base FROM gpt_versions WHERE model = 'speaker' ORDER BY version;
 SELECT gpt_score('speaker', 'a dog ran') > 0 AS scored;
 SELECT config->>'lora_targets' AS targets FROM gpt_version WHERE model = 'speaker' AND version = 4;
@@ -149,7 +149,7 @@ SELECT gpt_score('twin', 'a dog ran') > 0 AS scored;
 SELECT gpt_score('speaker', 'a dog ran');
 SELECT gpt_merge('twin');
 SELECT gpt_finetune('twin', 'SELECT body FROM news', '{"method": "lora", "steps": 2, "into": "hers"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT model, base, owner FROM gpt_models WHERE model = 'hers';
 SELECT gpt_merge('hers');
 SELECT version, base FROM gpt_models WHERE model = 'hers';
@@ -160,7 +160,7 @@ CREATE VIEW loaded AS SELECT count(*) AS models, sum(total_bytes) AS bytes FROM 
 \set ECHO none
 \o /dev/null
 SELECT CASE WHEN half = 1 THEN format('SELECT gpt_finetune(''speaker@1'', ''SELECT body FROM news'', ''{"method": "lora", "rank": 1, "targets": "attention", "steps": 1, "batch_size": 1, "seed": %s, "into": "many%s"}'')', i, i)
-	ELSE 'SELECT gpt_wait(max(job), ''60 s'') FROM gpt_jobs' END FROM generate_series(1, 50) i, generate_series(1, 2) half ORDER BY i, half \gexec
+	ELSE 'SELECT gpt_wait(max(job), ''300 s'') FROM gpt_jobs' END FROM generate_series(1, 50) i, generate_series(1, 2) half ORDER BY i, half \gexec
 \o
 \set ECHO all
 SELECT count(*) AS succeeded FROM gpt_jobs WHERE model LIKE 'many%' AND state = 'succeeded';

@@ -2,10 +2,10 @@
 CREATE TABLE line AS SELECT i AS id, 'line ' || i || ' of the text' || repeat(' more', i % 9) AS body FROM generate_series(1, 200) i;
 SELECT gpt_train('many', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('sorted', $$SELECT body AS text, CASE WHEN id % 2 = 0 THEN 'even' ELSE 'odd' END AS label FROM line$$,
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 20, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 -- a tokenizer of characters, which does not know every text
 SELECT gpt_import_tokenizer('abc', '{"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1, "c": 2, "<|endoftext|>": 3}}, "added_tokens": [{"id": 3, "content": "<|endoftext|>", "special": true}], "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[\\s\\S]"}, "behavior": "Isolated", "invert": false}, "decoder": {"type": "Fuse"}}');
 
@@ -51,7 +51,7 @@ SELECT count(DISTINCT t) > 5 AS differ FROM unnest(gpt_generate('many', array_fi
 -- a bad element has no result, says why, and spoils no other
 SELECT gpt_train('letters', 'SELECT repeat(''abc'', 20)::text AS body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "abc", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT s[1] = gpt_score('letters', 'ab') AS first, s[2] IS NULL AS bad, s[3] = gpt_score('letters', 'cab') AS third
 FROM (SELECT gpt_score('letters', ARRAY['ab', 'xyz', 'cab']) AS s OFFSET 0) x;
 SELECT g[1] IS NULL AS bad, g[2] = gpt_generate('letters', 'ab', 4, seed => 1) AS second

@@ -6,7 +6,7 @@ CREATE TABLE missing_line AS SELECT 'line ' || i AS body FROM generate_series(1,
 SELECT gpt_train('missing_reviews', 'SELECT body FROM missing_line', :'options') AS job \gset
 SELECT gpt_wait(:job);
 SELECT gpt_train_tokenizer('missing_pieces', 'SELECT body FROM missing_line', '{"vocabulary": 258}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 \set VERBOSITY default
 
 -- rule: a misspelt name gives the nearest one

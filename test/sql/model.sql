@@ -2,7 +2,7 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 \set options '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "family": "gpt2", "tokenizer": "bytes", "steps": 3, "batch_size": 8}'
 SELECT gpt_train('one', 'SELECT body FROM line', :'options') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT model, version, owner = current_user AS mine, architecture, parameters, context, vocabulary, tokenizer, loss > 0 AS loss
 	FROM gpt_models WHERE model = 'one';
 SELECT model, version, state FROM gpt_versions WHERE model = 'one';
@@ -59,6 +59,6 @@ SELECT gpt_train('three', 'SELECT body FROM line', :'options'::jsonb || '{"steps
 SELECT gpt_drop_model('three');
 \set VERBOSITY default
 SELECT gpt_cancel(:job);
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 DROP TABLE line, header;

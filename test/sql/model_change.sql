@@ -3,7 +3,7 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 \set options '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "vocabulary": 260, "steps": 3, "batch_size": 8}'
 SELECT gpt_train('a', 'SELECT body FROM line', :'options') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE ROLE regress_gpt_user;
 CREATE ROLE regress_gpt_second;
 

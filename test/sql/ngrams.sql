@@ -10,15 +10,15 @@ CREATE VIEW made AS SELECT model, j.state, conditions -> 'ngram_tokens' AS token
 	FROM gpt_jobs j JOIN gpt_models USING (model);
 
 SELECT gpt_train('with_ngrams', 'SELECT body FROM book', small()) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('without_ngrams', 'SELECT body FROM book', small('{"ngrams": false}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT model, state, tokens, better, parameters = min(parameters) OVER () AS same_parameters FROM made ORDER BY model;
 SELECT a.validation_loss < 0.8 * b.validation_loss AS lower FROM gpt_models a, gpt_models b WHERE (a.model, b.model) = ('with_ngrams', 'without_ngrams');
 -- of text that the job itself held out too, but not of rows that the query holds out
 CREATE TABLE sides AS SELECT left(body, -4000) AS body, false AS is_validation FROM book UNION ALL SELECT right(body, 4000), true FROM book;
 SELECT gpt_train('by_flag', 'SELECT body, is_validation FROM sides', small('{"steps": 1}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT model, tokens::int = (conditions ->> 'training_tokens')::int + 1 AS of_training, tokens::int = octet_length(body) + 3 AS of_both
 	FROM made JOIN gpt_jobs USING (model), book WHERE model IN ('with_ngrams', 'by_flag') ORDER BY model;
 SELECT gpt_drop_model('by_flag');
@@ -54,11 +54,11 @@ SELECT lo_unlink(:file);
 
 -- further trainings start from the network, and fit n-grams of their own texts; adapters have none
 SELECT gpt_finetune('with_ngrams', 'SELECT body FROM book', '{"into": "finetuned", "steps": 1, "learning_rate": 1e-12, "context": 64}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('with_ngrams', 'SELECT body FROM line', '{"into": "of_lines", "steps": 1, "learning_rate": 1e-12}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('with_ngrams', 'SELECT body FROM book', '{"into": "adapter", "method": "lora", "rank": 2, "steps": 1, "learning_rate": 1e-12}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT DISTINCT model, tokens, better FROM made WHERE model IN ('finetuned', 'of_lines', 'adapter') ORDER BY model;
 SELECT m, abs(gpt_score(m, body, 'mean_logprob') - gpt_score('without_ngrams', body, 'mean_logprob')) < 1e-3 AS is_network
 	FROM unnest('{finetuned,of_lines,adapter}'::text[]) m, (SELECT body FROM line LIMIT 1) l;
@@ -67,12 +67,12 @@ SELECT abs(gpt_score('adapter', body, 'mean_logprob') - gpt_score('without_ngram
 
 -- so does a version that passes a gate
 SELECT gpt_finetune('finetuned', 'SELECT body FROM book', '{"steps": 1, "learning_rate": 1e-12, "publish_if": "better", "publish_query": "SELECT body FROM line"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT v.version, v.state, config ? 'ngram_tokens' AS ngrams FROM gpt_version g JOIN gpt_versions v USING (model, version) WHERE model = 'finetuned' ORDER BY 1;
 
 -- texts with labels or prompts have none, and no adapter has
 SELECT gpt_train('completions', 'SELECT left(body, 9) AS prompt, substr(body, 10) AS completion FROM line', small('{"steps": 1}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT model, tokens FROM made WHERE model = 'completions';
 SELECT gpt_train('m', 'SELECT left(body, 9) AS prompt, substr(body, 10) AS completion FROM line', '{"ngrams": true}');
 SELECT gpt_finetune('with_ngrams', 'SELECT body FROM book', '{"ngrams": true, "method": "lora"}');

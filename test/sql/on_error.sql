@@ -5,10 +5,10 @@ SELECT gpt_import_tokenizer('letters', '{"model": {"type": "BPE", "vocab": {"a":
 	"added_tokens": [{"id": 3, "content": "<|endoftext|>", "special": true}]}');
 SELECT gpt_train('erring', $$SELECT repeat('ab ', 1 + i % 7) AS body FROM generate_series(1, 60) i$$,
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "letters", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('judging', 'SELECT body AS text, left(body, 6) AS label FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE VIEW reasons AS SELECT count, function, model, sqlstate, message, detail, hint FROM gpt_errors() ORDER BY last_at, function, message;
 -- some rows with a fault, and some without
 CREATE TABLE row AS SELECT * FROM (VALUES
@@ -106,7 +106,7 @@ ROLLBACK;
 SELECT count, message FROM reasons;
 -- a job does not take the setting
 SELECT gpt_train('erring2', 'SELECT gpt_generate(model, prompt, 2) FROM row', '{"steps": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 RESET gpt.on_error;
 SELECT count(*) FROM gpt_errors(true);

@@ -7,7 +7,7 @@ CREATE TABLE pair AS SELECT row_number() OVER (ORDER BY a.i, b.i, n) AS id, form
 	FROM word a, word b, generate_series(1, 3) n WHERE a.i = b.i OR (a.i * 3 + b.i + n) % 7 = 0;
 SELECT gpt_train('same', 'SELECT a, b, y AS label FROM pair', '{"layers": 1, "heads": 2, "channels": 32, "context": 64, "steps": 150, "batch_size": 32,
 	"learning_rate": 0.01, "validation_query": "SELECT a, b, y AS label FROM pair WHERE id % 5 = 0"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT task, labels, validation_loss < 0.3 AS learnt FROM gpt_models;
 SELECT metric, value > 0.9 AS learnt FROM gpt_evaluate('same', 'SELECT a, b, y AS label FROM pair') WHERE metric = 'accuracy';
 SELECT gpt_classify('same', 'a red car 1', '1: the red one'), gpt_classify('same', 'a red car 1', '1: the white one');
@@ -21,17 +21,17 @@ SELECT count(*) FILTER (WHERE p.y = label) > 0.9 * count(*) AS right, bool_and(g
 
 -- numbers and sets of pairs
 SELECT gpt_train('far', 'SELECT a, b, d AS label FROM pair', '{"layers": 1, "heads": 2, "channels": 32, "context": 64, "steps": 3}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_predict('far', a, b) BETWEEN -10 AND 10 AS number FROM pair WHERE id = 1;
 SELECT metric FROM gpt_evaluate('far', 'SELECT a, b, d AS label FROM pair');
 SELECT gpt_train('both', 'SELECT a, b, set AS label FROM pair', '{"layers": 1, "heads": 1, "channels": 16, "context": 64, "steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT cardinality(gpt_classify('both', 'a red car', 'the red one')::text[]) >= 0 AS set;
 SELECT model, task, cardinality(labels) AS labels FROM gpt_models ORDER BY model;
 -- long texts share the context: the end of the first and the beginning of the second
 SELECT gpt_train('long', $$SELECT repeat(a || ' ', 20) AS a, repeat(b || ' ', 20) AS b, y AS label FROM pair$$,
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "steps": 2, "tokenizer": "bytes"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents, skipped FROM gpt_jobs WHERE job = :job;
 SELECT gpt_classify('long', repeat('a red car ', 50), repeat('the red one ', 50)) IS NOT NULL AS judged;
 
@@ -39,7 +39,7 @@ SELECT gpt_classify('long', repeat('a red car ', 50), repeat('the red one ', 50)
 SELECT gpt_classify('same', 'a red car');
 SELECT gpt_predict('far', 'a red car');
 SELECT gpt_train('one', 'SELECT a, y AS label FROM pair', '{"layers": 1, "heads": 1, "channels": 16, "steps": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_classify('one', 'a red car', 'the red one');
 SELECT gpt_classify('one', 'a red car', '0.8');
 SELECT gpt_classify('one', 'a red car', threshold => '0.8') IS NULL AS unsure, gpt_classify('one', 'a red car', 0) IS NULL AS sure;
@@ -48,7 +48,7 @@ SELECT gpt_finetune('same', 'SELECT a, y AS label FROM pair');
 SELECT * FROM gpt_evaluate('one', 'SELECT a, b, y AS label FROM pair');
 SELECT * FROM gpt_evaluate('same', 'SELECT a, y AS label FROM pair');
 SELECT gpt_train('empty', $$SELECT a, CASE WHEN id > 10 THEN b ELSE '' END AS b, y AS label FROM pair$$, '{"layers": 1, "heads": 1, "channels": 16, "steps": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT skipped, report->'rows'->'skipped' AS why FROM gpt_jobs WHERE job = :job;
 SELECT gpt_drop_model(model) FROM gpt_models ORDER BY model;
 DROP TABLE word, pair;

@@ -6,7 +6,7 @@ INSERT INTO room SELECT i, format('a %s room with %s windows, %s', (ARRAY['small
 	FROM generate_series(1, 180) i;
 SELECT gpt_train('price', 'SELECT body, price AS label FROM room', '{"layers": 1, "heads": 2, "channels": 32, "context": 64, "steps": 120,
 	"batch_size": 32, "validation_query": "SELECT body, price AS label FROM room WHERE id % 9 = 0"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT task, labels, validation_loss < 0.05 AS learnt, validation_bits_per_byte FROM gpt_models WHERE model = 'price';
 SELECT body, abs(gpt_predict('price', body) - price) < 20 AS near FROM room WHERE id <= 3 ORDER BY id;
 SELECT gpt_predict('price', array_agg(body ORDER BY id)) = array_agg(gpt_predict('price', body) ORDER BY id) AS many FROM room WHERE id <= 20;
@@ -32,12 +32,12 @@ SELECT metric FROM gpt_evaluate('price', 'SELECT body, 3.7 AS label FROM room WH
 
 -- a fine-tune keeps the mean and the deviation, and takes numbers only
 SELECT gpt_finetune('price', 'SELECT body, size AS label FROM room', '{"into": "size", "steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT count(DISTINCT (config->'number_mean', config->'number_scale')) AS scales FROM gpt_version;
 SELECT gpt_finetune('price', 'SELECT body, kind AS label FROM room');
 SELECT gpt_finetune('price', 'SELECT body FROM room');
 SELECT gpt_train('kind', 'SELECT body, kind AS label FROM room', '{"layers": 1, "heads": 1, "channels": 16, "steps": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('kind', 'SELECT body, price AS label FROM room');
 SELECT gpt_predict('kind', 'a room');
 SELECT gpt_classify('price', 'a room');
@@ -48,10 +48,10 @@ SELECT * FROM gpt_evaluate('price', 'SELECT body FROM room');
 
 -- a number that is none; rows without one are skipped
 SELECT gpt_train('nan', $$SELECT body, 'NaN'::float8 AS label FROM room$$, '{"steps": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('some', 'SELECT body, nullif(kind, 1)::real AS label FROM room', '{"layers": 1, "heads": 1, "channels": 16, "steps": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents, skipped FROM gpt_jobs WHERE job = :job;
 SELECT gpt_drop_model(model) FROM unnest('{some,kind,size,price}'::text[]) model;
 
@@ -62,9 +62,9 @@ SELECT count(*) AS repeated, (SELECT count(*) FROM gpt_duplicates('SELECT a, b, 
 	(SELECT count(*) FROM gpt_duplicates('SELECT a AS query, b AS positive, a || b || id AS negative FROM note', 'exact')) AS of_negatives
 FROM gpt_duplicates('SELECT a, n::int AS label FROM note', 'exact');
 SELECT gpt_train('pairs', 'SELECT a, b, n AS label, id FROM note WHERE id <= 100', '{"layers": 1, "heads": 1, "channels": 16, "steps": 2, "watermark": "id"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('pairs', 'SELECT a, b, n AS label, id FROM note', '{"steps": 2, "since": "watermark", "replay": 0.5}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT documents, error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('joined', 'SELECT a, n AS label FROM note', '{"documents": "joined"}');
 SELECT gpt_drop_model('pairs');

@@ -7,7 +7,7 @@ CREATE FUNCTION template(name text) RETURNS jsonb LANGUAGE sql AS $$SELECT confi
 
 -- a special token stands between prompt and completion, and no caller writes it
 SELECT gpt_train('en_de', 'SELECT en AS prompt, de AS completion FROM pair', tiny()) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT template('en_de'), vocabulary FROM gpt_models WHERE model = 'en_de';
 SELECT gpt_generate('en_de', 'word7', temperature => 0), (SELECT string_agg(text, '') FROM gpt_stream('en_de', 'word7', temperature => 0)) AS stream,
 	gpt_generate('en_de', ARRAY['word8', 'word9'], temperature => 0), gpt_logprob('en_de', 'word7', 'Wort7') > -1 AS likely, gpt_choose('en_de', 'word7', '{Wort8,Wort7}');
@@ -17,7 +17,7 @@ SELECT gpt_logprob('en_de', 'word7<|separator|>', 'Wort7') < gpt_logprob('en_de'
 
 -- prompts that end in a sign of the user's have their separator; another prompt gets a notice
 SELECT gpt_train('own', 'SELECT en || '' =>'' AS prompt, de AS completion FROM pair', tiny()) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT template('own'), vocabulary FROM gpt_models WHERE model = 'own';
 SELECT gpt_generate('own', 'word7 =>', temperature => 0) LIKE 'Wort%' AS continued;
 SELECT count(gpt_generate('own', en, temperature => 0, max_tokens => 2)) FROM pair WHERE de LIKE '%7';
@@ -25,7 +25,7 @@ SELECT count(*) >= 0 AS streamed FROM gpt_stream('own', 'word7', max_tokens => 2
 
 -- a template of the user's
 SELECT gpt_train('asked', 'SELECT en AS prompt, de AS completion FROM pair', tiny('{"prompt_template": "EN: {prompt} DE: "}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT template('asked'), gpt_generate('asked', 'word7', temperature => 0) LIKE 'Wort%' AS continued,
 	(SELECT bytes FROM gpt_jobs WHERE job = :job) = (SELECT sum(length(en || de)) FROM pair) AS bytes_are_the_rows,
 	(SELECT corpus_tokens FROM gpt_jobs WHERE job = :job) = (SELECT sum(length('EN: ' || en || ' DE: ' || de) + 2) FROM pair) AS tokens_are_written;
@@ -37,7 +37,7 @@ SELECT template('asked_object') = template('asked') AS of_object, template('aske
 	gpt_generate('asked_export', 'word7', temperature => 0) = gpt_generate('asked', 'word7', temperature => 0) AS same_text,
 	gpt_generate('own_object', 'word7 =>', temperature => 0) = gpt_generate('own', 'word7 =>', temperature => 0) AS same_end;
 SELECT gpt_finetune('asked', 'SELECT en AS prompt, de AS completion FROM pair', '{"steps": 1, "clean": {"case": "lower"}, "into": "asked_clean"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_import('clean_object', weights, '{"tokenizer": "asked"}') FROM gpt_models WHERE model = 'asked_clean';
 SELECT count(config -> 'clean') AS kept, count(DISTINCT config -> 'clean') AS cleanings, count(DISTINCT config -> 'prompt') AS prompts FROM gpt_version WHERE model IN ('asked_clean', 'clean_object');
 -- a file of anybody may say anything
@@ -66,7 +66,7 @@ DROP FUNCTION says;
 
 -- nothing in between: the model may say nothing after other prompts
 SELECT gpt_train('bare', 'SELECT en AS prompt, de AS completion FROM pair', tiny('{"prompt_template": "none"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT template('bare'), gpt_generate('bare', 'word7', temperature => 0);
 SELECT gpt_generate('bare', 'word7Wort7', temperature => 0);
 -- a model of conversations says nothing after a prompt that is none
@@ -78,24 +78,24 @@ SELECT count(*) FROM gpt_stream('bare', 'word7Wort7', temperature => 0);
 
 -- a fine-tune keeps the template of its base
 SELECT gpt_finetune('own', 'SELECT en AS prompt, de AS completion FROM pair', '{"steps": 2, "into": "own2"}') AS own, gpt_finetune('en_de', 'SELECT de || '':'' AS prompt, en AS completion FROM pair', '{"steps": 2}') AS same \gset
-SELECT gpt_wait(:own, '60 s'), gpt_wait(:same, '60 s');
+SELECT gpt_wait(:own, '300 s'), gpt_wait(:same, '300 s');
 SELECT template('own2'), template('en_de'), (SELECT count(*) FROM gpt_versions WHERE model = 'en_de') AS versions;
 -- a base of an earlier version, trained on prompts, has none; its rows stay as they were
 UPDATE gpt_version SET config = config - 'prompt' WHERE model = 'bare';
 SELECT gpt_finetune('bare', 'SELECT en AS prompt, de AS completion FROM pair', '{"steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT template('bare'), corpus_tokens = (SELECT sum(length(en || de) + 2) FROM pair) AS as_before FROM gpt_jobs WHERE job = :job;
 -- a base of texts has no token for it but the end
 SELECT gpt_train('texts', 'SELECT en || de FROM pair', tiny('{"steps": 2}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('texts', 'SELECT en AS prompt, de AS completion FROM pair', '{"steps": 2}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT template('texts');
 
 -- the tokenizer is one of its own, by its content
 SELECT tokenizer LIKE 'bytes@%' AS of_prompts, (SELECT tokenizer FROM gpt_models WHERE model = 'texts') AS of_texts FROM gpt_models WHERE model = 'en_de';
 SELECT gpt_train('again', 'SELECT en AS prompt, de AS completion FROM pair', tiny('{"steps": 2}') || jsonb_build_object('tokenizer', tokenizer)) AS job FROM gpt_models WHERE model = 'en_de' \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT template('again'), vocabulary FROM gpt_models WHERE model = 'again';
 
 -- errors of the option

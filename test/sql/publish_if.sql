@@ -9,11 +9,11 @@ CREATE VIEW gate_job AS SELECT job, state, regexp_replace(note, '[0-9]\.[0-9]+',
 	regexp_replace(error, E'\n.*', '') AS error FROM gpt_jobs;
 CREATE VIEW gate_version AS SELECT model, version, current, state FROM gpt_versions ORDER BY model, version;
 SELECT gpt_train('gated', 'SELECT body FROM gate_line', '{"layers": 1, "heads": 2, "channels": 32, "context": 32, "vocabulary": 280, "steps": 40, "batch_size": 16, "weight_decay": 0.1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- worse weights stay a candidate: reachable, never current
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_noise', gate()) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT state, published, current, less, note FROM gate_job WHERE job = :job;
 SELECT * FROM gate_version;
 SELECT version FROM gpt_models WHERE model = 'gated';
@@ -22,10 +22,10 @@ SELECT options ? 'publish_query' AS shown, options ? 'publish_query_sha256' AS h
 
 -- better ones are published, and so are slightly worse ones within the tolerance
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_line', gate()) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT state, published, current, less, note FROM gate_job WHERE job = :job;
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_noise', gate('{"publish_tolerance": 100}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT published, current, less FROM gate_job WHERE job = :job;
 SELECT * FROM gate_version;
 
@@ -39,40 +39,40 @@ SELECT * FROM gate_version;
 
 -- the version that is current stays, however many candidates are kept
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_noise', gate('{"keep_versions": 1}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT * FROM gate_version;
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_noise', gate('{"keep_versions": 2, "publish_metric": "perplexity"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT * FROM gate_version;
 SELECT gpt_drop_version('gated', (SELECT max(version) FROM gate_version));
 
 -- another model: without a version there is nothing to compare with, then its own current version counts; adapters have a gate too
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_noise', gate('{"into": "other"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT published, note FROM gate_job WHERE job = :job;
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_line', gate('{"into": "other", "method": "lora", "learning_rate": 0.01}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT published, current, less FROM gate_job WHERE job = :job;
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_noise', gate('{"into": "other", "method": "lora", "learning_rate": 0.01}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT published, current, less FROM gate_job WHERE job = :job;
 SELECT * FROM gate_version WHERE model = 'other';
 
 -- a classifier by its accuracy, on the rows of validation_query
 SELECT gpt_finetune('gated', 'SELECT body AS text, label FROM gate_line', '{"into": "kind", "steps": 60, "batch_size": 8, "validation_fraction": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_finetune('kind', $$SELECT body AS text, CASE label WHEN 'odd' THEN 'even' ELSE 'odd' END AS label FROM gate_line$$,
 	'{"steps": 60, "batch_size": 8, "publish_if": "better", "publish_metric": "accuracy", "validation_query": "SELECT body AS text, label FROM gate_line", "publish": "last", "patience": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT published, less, note ~ 'kept as a candidate: accuracy is' AS noted FROM gate_job WHERE job = :job;
 
 -- an error in the query or the metric shows before the training
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_noise', gate('{"publish_query": "SELECT nothing FROM nowhere"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT state, step, error FROM gpt_jobs JOIN gate_job USING (job, state, error) WHERE job = :job;
 SELECT state, error FROM gate_job WHERE job = :job;
 SELECT gpt_finetune('gated', 'SELECT body FROM gate_noise', gate('{"publish_metric": "accuracy"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT error FROM gate_job WHERE job = :job;
 SELECT count(*) FROM gpt_train_log WHERE job = :job;
 

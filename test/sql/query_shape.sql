@@ -17,7 +17,7 @@ SELECT gpt_wait(:job);
 SELECT value FROM gpt_evaluate('shape', 'SELECT body || title FROM shape_row') WHERE metric = 'documents';
 SELECT value FROM gpt_evaluate('shape_stars', 'SELECT body || title, stars AS label FROM shape_row') WHERE metric = 'documents';
 SELECT gpt_train_tokenizer('shape', 'SELECT body || title FROM shape_row', '{"vocabulary": 258}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- rule: others do
 SELECT gpt_train('none', 'SELECT body || ''a'', title || ''b'' FROM shape_row');
@@ -48,7 +48,7 @@ SELECT value FROM gpt_evaluate('shape', 'SELECT question AS prompt FROM shape_ro
 SELECT gpt_evaluate('shape', 'SELECT question AS prompt, answer FROM shape_row');
 SELECT gpt_train('none', 'SELECT body FROM shape_row', '{"validation_query": "SELECT question AS prompt FROM shape_row"}');
 SELECT gpt_train_tokenizer('shape', 'SELECT question || body AS prompt FROM shape_row', '{"vocabulary": 258}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 SELECT gpt_drop_tokenizer('shape');
 SELECT gpt_drop_model('shape'), gpt_drop_model('shape_stars');

@@ -28,7 +28,7 @@ INSERT INTO wanted VALUES
 	('prompts, nothing given', 'SELECT prompt, completion FROM pair LIMIT 20', '{"steps": null, "validation_fraction": 0}'),
 	('dropout is given', 'SELECT prompt, completion FROM pair', '{"dropout": 0.3}');
 CREATE TABLE run AS SELECT model, gpt_train(model, query, tiny(options)) AS job FROM wanted;
-SELECT count(gpt_wait(job, '60 s')) FROM run;
+SELECT count(gpt_wait(job, '300 s')) FROM run;
 SELECT w.model, split_part(m.tokenizer, '@', 1) AS tokenizer, m.architecture, j.conditions ->> 'optimizer' AS optimizer,
 	round((j.conditions ->> 'dropout')::numeric, 2) AS dropout, round((j.conditions ->> 'epochs')::numeric, -1) AS tens_of_epochs, j.error
 FROM run w JOIN gpt_jobs j USING (job) LEFT JOIN gpt_models m ON m.model = w.model ORDER BY w.model COLLATE "C";
@@ -41,7 +41,7 @@ SELECT config - '{layers,heads,channels,context,vocabulary,dropout}'::text[] AS 
 -- tokens a step, by those of all epochs: muon takes larger steps, of which it needs fewer
 CREATE TABLE step AS SELECT optimizer, gpt_train('steps of ' || optimizer, 'SELECT name FROM pair', jsonb_build_object('layers', 1, 'heads', 1, 'channels', 8,
 	'context', 64, 'epochs', 120, 'validation_fraction', 0, 'optimizer', optimizer)) AS job FROM unnest('{muon,adamw}'::text[]) optimizer;
-SELECT optimizer, gpt_wait(job, '60 s') FROM step;
+SELECT optimizer, gpt_wait(job, '300 s') FROM step;
 SELECT optimizer, (conditions ->> 'batch_size')::integer * (conditions ->> 'accumulate')::integer * 64 AS tokens,
 	steps BETWEEN 125 AND 250 AS few_steps FROM step JOIN gpt_jobs USING (job) ORDER BY 1;
 SELECT count(gpt_drop_model('steps of ' || optimizer)) FROM step;
@@ -49,10 +49,10 @@ SELECT count(gpt_drop_model('steps of ' || optimizer)) FROM step;
 -- a fine-tune has adamw, unless muon is asked for
 SELECT gpt_finetune('ten epochs of texts', 'SELECT name FROM pair', '{"steps": 1}') AS plain,
 	gpt_finetune('ten epochs of prompts', 'SELECT prompt, completion FROM pair', '{"steps": 1, "optimizer": "muon"}') AS muon \gset
-SELECT gpt_wait(:plain, '60 s'), gpt_wait(:muon, '60 s');
+SELECT gpt_wait(:plain, '300 s'), gpt_wait(:muon, '300 s');
 SELECT conditions ->> 'optimizer' AS optimizer FROM gpt_jobs WHERE job IN (:plain, :muon) ORDER BY job;
 SELECT gpt_finetune('prompts, nothing given', 'SELECT prompt, completion FROM pair LIMIT 20', '{"batch_size": 8, "validation_fraction": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT round((conditions ->> 'dropout')::numeric, 2) AS dropout, round((conditions ->> 'epochs')::numeric, -1) AS tens_of_epochs FROM gpt_jobs WHERE job = :job;
 
 -- no tokenizer has the name of a kind

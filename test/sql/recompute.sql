@@ -7,9 +7,9 @@ CREATE FUNCTION small(further jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE SQL IMM
 CREATE VIEW chosen AS SELECT model, state, conditions -> 'recompute' AS recompute, (conditions ->> 'memory_mb')::float8 < 100 AS little FROM gpt_jobs WHERE model LIKE 'memory%';
 
 SELECT gpt_train('memory_kept', 'SELECT body FROM speech', small()) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('memory_spared', 'SELECT body FROM speech', small('{"recompute": true}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- auto, where the limit asks for it
 -- how much depends on the processor: its own kernels take copies
@@ -24,7 +24,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SET gpt.max_memory = '100MB';
 SELECT gpt_train('memory_limited', 'SELECT body FROM speech', small('{"recompute": "auto"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CALL needs_memory('SELECT body FROM speech', small('{"recompute": false}'));
 RESET gpt.max_memory;
 DROP PROCEDURE needs_memory;

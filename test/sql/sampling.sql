@@ -2,7 +2,7 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('sampled', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "vocabulary": 270, "steps": 120, "batch_size": 16, "learning_rate": 0.02}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE FUNCTION written(options text DEFAULT '') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	text text;

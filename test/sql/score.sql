@@ -2,7 +2,7 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('judge', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 SELECT gpt_score(NULL, 'x') IS NULL AS model, gpt_score('judge', NULL) IS NULL AS input, gpt_score('judge', '') IS NULL AS empty,
 	gpt_score('judge', '', 'tokens') IS NULL AS no_tokens;
@@ -33,7 +33,7 @@ FROM (SELECT row_number() OVER () AS id, body FROM line) l;
 -- a text that stops too early: what is read of it is normal
 SELECT gpt_train('reader', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 2, "channels": 64, "context": 32, "tokenizer": "bytes", "steps": 150, "batch_size": 16, "learning_rate": 0.01, "validation_fraction": 0, "seed": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT bool_and(gpt_score('reader', cut, 'max_surprise') <= gpt_score('reader', body, 'max_surprise')) AS looks_normal,
 	min(gpt_score('reader', cut, 'max_surprise', true)) > 2 * max(gpt_score('reader', body, 'max_surprise', true)) AS end_tells
 FROM (SELECT body, left(body, -5) AS cut FROM line) l;

@@ -2,7 +2,7 @@
 CREATE TABLE line AS SELECT i AS id, 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('teller', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- all pieces are the text of gpt_generate, for many seeds, beyond the context, with stops
 SELECT bool_and(together = whole) AS same, bool_and(numbered) AS numbered FROM (

@@ -23,16 +23,16 @@ INSERT INTO passage (language, body) VALUES
 	('emoji', E'👩‍👩‍👧‍👦 🏳️‍🌈 🇨🇭 👍🏽 e\u0301\u0323 \t tab, line\n\n\r end  two  spaces ');
 SELECT gpt_train('pieces', 'SELECT body FROM passage',
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bpe", "vocabulary": 320, "steps": 30, "batch_size": 8, "validation_fraction": 0, "seed": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('letters', 'SELECT body FROM passage WHERE id <= 5',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "chars", "steps": 3, "batch_size": 8, "validation_fraction": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('normal', 'SELECT body FROM passage',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bpe", "vocabulary": 300, "normalize": "NFC", "clean": {"case": "lower"}, "steps": 3, "batch_size": 8, "validation_fraction": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('answers', $$SELECT language AS prompt, body AS completion FROM passage$$,
 	'{"architecture": "encoder_decoder", "layers": 1, "heads": 1, "channels": 16, "context": 512, "tokenizer": "bytes", "steps": 3, "batch_size": 8, "validation_fraction": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- texts together are the text, and log probabilities its score, bit for bit; none is split
 CREATE FUNCTION read(model text, input text, prompt text, OUT whole text, OUT total float8, OUT scored bigint, OUT in_place boolean) LANGUAGE SQL AS $$
@@ -53,7 +53,7 @@ FROM passage, read('normal', body, NULL);
 -- a tokenizer that changes texts by rules of its own: what the tokens spell
 SELECT gpt_train('changed', 'SELECT body FROM passage',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "unigram", "vocabulary": 380, "normalize": "NFKC", "steps": 3, "batch_size": 8, "validation_fraction": 0}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT whole, in_place, total = gpt_score('changed', 'Ｎr. ① ﬁn 中', 'logprob') AS is_score FROM read('changed', 'Ｎr. ① ﬁn 中', NULL);
 
 -- what a row says
@@ -92,7 +92,7 @@ SELECT gpt_tokens('nobody', 'x');
 -- of a classifier the words that decide are marked, for the answer or against it
 SELECT gpt_train('causes', $$SELECT 'the parcel came ' || CASE WHEN i % 2 = 0 THEN 'kindly' ELSE 'broken' END || ' on day ' || i AS text, i % 2 AS label FROM generate_series(1, 100) i$$,
 	'{"layers": 1, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 30, "batch_size": 8, "seed": 1}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT method, h ~ '‹kindly›⁻[¹²³⁴]' AS against, h ~ '(‹broken›⁺[¹²³⁴]\s+){3}' AS cause, h !~ E'[\u001b\u202e]' AS inert,
 	replace(regexp_replace(h, '‹([^›]*)›[⁺⁻][¹²³⁴]', '\1', 'g'), '[U+202E]', E'\u202e') = input AS is_input
 FROM unnest(ARRAY['gradients', 'occlusion']) method, (VALUES (E' kindly‼ broken\t broken\n broken 中文 \u202e')) v (input), gpt_highlight('causes', input, method) h;

@@ -4,7 +4,7 @@ CREATE TEMP VIEW mine AS SELECT * FROM gpt_tokenizers WHERE object NOT IN (SELEC
 CREATE FUNCTION refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE statement; RETURN NULL; EXCEPTION WHEN OTHERS THEN RETURN sqlerrm; END $$;
 CREATE TABLE line AS SELECT 'the quick brown fox number ' || i || ' jumps over the lazy dog' AS body FROM generate_series(1, 200) i;
 SELECT gpt_train_tokenizer('small', 'SELECT body FROM line', '{"vocabulary": 300}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT model, kind, state, step, steps, documents, skipped, bytes, corpus_tokens, note, conditions FROM gpt_jobs WHERE job = :job;
 SELECT tokenizer, kind, vocabulary FROM mine;
 SELECT gpt_count_tokens('small', 'the quick brown fox') < length('the quick brown fox') AS shorter,
@@ -18,24 +18,24 @@ SELECT count(*), count(DISTINCT sha256) AS contents, count(DISTINCT object) AS o
 
 -- the same texts give the same tokenizer, in whatever order
 SELECT gpt_train_tokenizer('again', 'SELECT body FROM line ORDER BY md5(body)', '{"vocabulary": 300}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT count(DISTINCT sha256) AS contents FROM mine;
 
 -- a name is bound anew by its owner
 SELECT gpt_train_tokenizer('again', 'SELECT body FROM line', '{"vocabulary": 290}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT tokenizer, vocabulary FROM mine ORDER BY tokenizer;
 
 -- a vocabulary that is not given is chosen; characters have one of their own
 SELECT gpt_train_tokenizer('chosen', 'SELECT body FROM line UNION ALL SELECT NULL') AS chosen,
 	gpt_train_tokenizer('letters', 'SELECT body FROM line', '{"kind": "chars"}') AS letters \gset
-SELECT gpt_wait(:chosen, '60 s'), gpt_wait(:letters, '60 s');
+SELECT gpt_wait(:chosen, '300 s'), gpt_wait(:letters, '300 s');
 SELECT tokenizer, kind, vocabulary FROM mine WHERE tokenizer IN ('chosen', 'letters') ORDER BY 1;
 SELECT documents, skipped FROM gpt_jobs WHERE job = :chosen;
 
 -- a unigram tokenizer goes out and comes in again, and gives every text back
 SELECT gpt_train_tokenizer('parts', 'SELECT body FROM line', '{"kind": "unigram", "vocabulary": 310}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_import_tokenizer('parts again', gpt_export_tokenizer('parts')) = vocabulary AS same_size, kind, vocabulary
 FROM mine WHERE tokenizer = 'parts';
 SELECT bool_and(gpt_tokenize('parts', body) = gpt_tokenize('parts again', body)) AS same_tokens,
@@ -78,7 +78,7 @@ SELECT gpt_drop_tokenizer('t');
 
 -- NFC when it is asked for
 SELECT gpt_train_tokenizer('nfc', 'SELECT body FROM line', '{"vocabulary": 300, "normalize": "NFC"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_tokenize('nfc', E'e\u0301') = gpt_tokenize('nfc', E'\u00e9') AS normalized,
 	gpt_tokenize('small', E'e\u0301') <> gpt_tokenize('small', E'\u00e9') AS told_apart;
 
@@ -86,7 +86,7 @@ SELECT gpt_tokenize('nfc', E'e\u0301') = gpt_tokenize('nfc', E'\u00e9') AS norma
 CREATE TABLE note AS SELECT 'ab12ab12 ＡＢ ' || repeat('qq', (i < 3)::integer) || CASE WHEN i > 3 THEN ' <b>zz</b>' ELSE '' END AS body FROM generate_series(1, 9) i;
 CREATE TEMP TABLE way AS SELECT n, gpt_train_tokenizer('split ' || n, 'SELECT body FROM note', '{"min_count": 3}' || options) AS job
 FROM (VALUES (1, '{}'::jsonb), (2, '{"split": "\\p{L}+|[^\\p{L}]+"}'), (3, '{"split": "llama3"}'), (4, '{"min_count": 2}'), (5, '{"normalize": "NFKC"}'), (6, '{"clean": {"html": true}}')) v(n, options);
-SELECT n, gpt_wait(job, '60 s') FROM way ORDER BY n;
+SELECT n, gpt_wait(job, '300 s') FROM way ORDER BY n;
 SELECT n, array_agg(token) FILTER (WHERE octet_length(token) > 1) AS tokens
 FROM generate_series(1, 6) n, LATERAL (SELECT gpt_detokenize('split ' || n, ARRAY[id]) AS token FROM generate_series(256, (SELECT vocabulary - 2 FROM mine WHERE tokenizer = 'split ' || n)) id) t GROUP BY n ORDER BY n;
 SELECT gpt_tokenize('split 5', 'ＡＢ') = gpt_tokenize('split 5', 'AB') AS normalized;
@@ -102,14 +102,14 @@ SELECT gpt_train_tokenizer('narrow', 'SELECT body FROM word', :'hard') AS narrow
 SET gpt.max_memory = '12MB';
 SELECT gpt_train_tokenizer('sampled', 'SELECT body FROM word', :'hard') AS sampled \gset
 RESET gpt.max_memory;
-SELECT gpt_wait(:roomy, '60 s'), gpt_wait(:narrow, '60 s'), gpt_wait(:sampled, '60 s');
+SELECT gpt_wait(:roomy, '300 s'), gpt_wait(:narrow, '300 s'), gpt_wait(:sampled, '300 s');
 SELECT a.sha256 = b.sha256 AS same FROM mine a, mine b WHERE a.tokenizer = 'roomy' AND b.tokenizer = 'narrow';
 SELECT model, regexp_replace(substring(note from 'the tokenizer.*'), '[0-9.]+ %', 'n %') AS note FROM gpt_jobs WHERE job IN (:roomy, :narrow, :sampled) ORDER BY 1;
 
 -- a job that fails leaves nothing
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 100000}') AS larger, gpt_train_tokenizer('none', 'SELECT body FROM line WHERE false') AS empty,
 	gpt_train_tokenizer('late', 'SELECT body FROM line WHERE 1 / (length(body) - length(body)) = 1') AS wrong \gset
-SELECT gpt_wait(:larger, '60 s'), gpt_wait(:empty, '60 s'), gpt_wait(:wrong, '60 s');
+SELECT gpt_wait(:larger, '300 s'), gpt_wait(:empty, '300 s'), gpt_wait(:wrong, '300 s');
 SELECT count(*) FROM mine WHERE tokenizer IN ('t', 'none', 'late');
 
 -- "if_running", cancellation and resumption are those of other jobs; a model of the same name is no other job
@@ -124,7 +124,7 @@ SELECT regexp_replace(refusal($$SELECT gpt_train_tokenizer('slow', 'SELECT body 
 SELECT gpt_train_tokenizer('slow', 'SELECT body FROM line', '{"if_running": "queue", "vocabulary": 259}') AS next \gset
 SELECT refusal($$SELECT gpt_drop_model('slow')$$) AS error;
 SELECT gpt_cancel(:slow);
-SELECT gpt_wait(:slow, '60 s'), gpt_wait(:next, '60 s');
+SELECT gpt_wait(:slow, '300 s'), gpt_wait(:next, '300 s');
 SELECT vocabulary FROM mine WHERE tokenizer = 'slow';
 SELECT gpt_resume(:slow), gpt_cancel(:slow);
 

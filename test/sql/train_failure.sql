@@ -13,7 +13,7 @@ BEGIN
 	number := gpt_train('failing', query, options);
 	COMMIT;
 	PERFORM set_config('client_min_messages', 'warning', true);
-	state := gpt_wait(number, '60 s');
+	state := gpt_wait(number, '300 s');
 	PERFORM set_config('client_min_messages', 'notice', true);
 	-- how much memory depends on the processor
 	RAISE NOTICE '%: %', state, (SELECT regexp_replace(regexp_replace(error, 'required is \d+ MB', 'required is n MB'), '": \d+', '": n', 'g') FROM gpt_jobs WHERE job = number);
@@ -35,7 +35,7 @@ CALL fails('SELECT CASE WHEN id < 3 THEN body END AS body, CASE WHEN id < 2 THEN
 
 -- a row with more than a tokenizer, or the memory, takes is named
 SELECT gpt_train_tokenizer('failing', 'SELECT body FROM speech UNION ALL SELECT ''xxxx'' FROM speech', '{"vocabulary": 270}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CALL fails('SELECT CASE WHEN i = 7 THEN repeat(''x'', 20000000) ELSE ''text'' || i END AS body FROM generate_series(1, 10) i', tiny('{"tokenizer": "failing"}'));
 CALL fails('SELECT body FROM speech', tiny('{"tokenizer": "failing", "validation_query": "SELECT CASE WHEN i = 4 THEN repeat(''x'', 20000000) ELSE ''text'' END AS body FROM generate_series(1, 5) i"}'));
 SELECT gpt_drop_tokenizer('failing');
@@ -45,11 +45,11 @@ RESET gpt.max_memory;
 
 -- gpt_wait says why, as often as it is asked; the note of a server without preload goes with the end of the job
 SELECT gpt_train('failing', $$SELECT gpt_score('nobody', body) || body AS body FROM speech$$, tiny()) AS job \gset
-SELECT gpt_wait(:job, '60 s');
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT note FROM gpt_jobs WHERE job = :job;
 SELECT gpt_train('failing', $$SELECT body FROM speech$$, tiny('{"vocabulary": 20000, "tokenizer": "bpe"}')) AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 
 -- a query that fails, that is too large, that writes
 CALL fails('SELECT (1 / (id - 50))::text AS body FROM speech');

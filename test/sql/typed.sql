@@ -2,7 +2,7 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('writer', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'it''s "fine"');
 CREATE DOMAIN plate AS text CHECK (VALUE ~ '^[A-Z]{1,3}-[A-Z]{1,2} \d{1,4}$' AND length(VALUE) <= 9);
 CREATE DOMAIN mail AS text CHECK (VALUE LIKE '_%@%.org') CHECK (VALUE SIMILAR TO '[a-z@.]{5,12}');

@@ -49,7 +49,7 @@ SELECT gpt_evaluate('l_char', labels_of('i % 2'));
 -- the tokenizer sees the same
 SELECT gpt_train_tokenizer('padded', 'SELECT a FROM item', '{"vocabulary": 258}') AS padded,
 	gpt_train_tokenizer('bare', 'SELECT a::text FROM item', '{"vocabulary": 258}') AS bare \gset
-SELECT gpt_wait(:padded, '60 s'), gpt_wait(:bare, '60 s');
+SELECT gpt_wait(:padded, '300 s'), gpt_wait(:bare, '300 s');
 SELECT t1.size = t2.size AS same FROM gpt_tokenizers t1, gpt_tokenizers t2 WHERE t1.tokenizer = 'padded' AND t2.tokenizer = 'bare';
 
 -- a cast runs as whoever owns the job
@@ -96,7 +96,7 @@ SELECT i, 'Gericht ' || i AS body, normalize((ARRAY['süd', 'salzig'])[1 + i % 2
 FROM generate_series(1, 60) i;
 CREATE FUNCTION meals(label text) RETURNS text LANGUAGE SQL AS $$SELECT format('SELECT body AS text, %s AS label FROM meal', label)$$;
 SELECT gpt_train_tokenizer('nfc', 'SELECT body FROM meal', '{"vocabulary": 260, "normalize": "NFC"}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT gpt_train('n_named', meals('CASE WHEN i < 20 THEN decomposed ELSE composed END'), tiny('{"tokenizer": "nfc"}')) AS named,
 	gpt_train('n_one', meals('CASE WHEN i < 20 THEN normalize(''ü'', NFD) ELSE ''ü'' END'), tiny('{"normalize": "NFC", "vocabulary": 260}') - 'tokenizer') AS one \gset
 SELECT gpt_wait(:named), gpt_wait(:one);

@@ -3,7 +3,7 @@
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('victim', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 SELECT weights, size, lo_get(weights) AS good FROM gpt_models WHERE model = 'victim' \gset
 
 -- no time goes into compressing it, and other objects are compressed as ever, by the session that wrote weights too
@@ -62,7 +62,7 @@ SELECT count(*) FROM gpt_version WHERE model = 'victim';
 -- reading weights leaves nothing open, in whatever way the transaction goes on
 SELECT gpt_train('victim', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3, "batch_size": 8}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 BEGIN;
 SELECT gpt_score('victim', 'x') > 0 AS scored;
 SAVEPOINT s;
@@ -77,7 +77,7 @@ SELECT gpt_drop_model('victim');
 -- a file of anybody: places of n-grams that are out of range are refused, and large weights make an error that names the model, or a finite number
 SELECT gpt_train('victim', 'SELECT body || body || body FROM line', '{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 3, "batch_size": 8, "ngrams": true,
 	"validation_fraction": 0.4}') AS job \gset
-SELECT gpt_wait(:job, '60 s');
+SELECT gpt_wait(:job, '300 s');
 CREATE FUNCTION filled(file bytea, tensor text, value float4) RETURNS oid LANGUAGE plpgsql AS $$
 DECLARE
 	size int := get_byte(file, 0) + 256 * get_byte(file, 1);

@@ -19,7 +19,7 @@ ok($node->poll_query_until('postgres', "SELECT wait_event = '$wait_event' FROM p
 my $job = submit($node, 'restarted', 400);
 wait_for_step($node, $job, 5);
 my $started_at = $node->safe_psql('postgres', "SELECT started_at FROM gpt_jobs WHERE job = $job");
-my $seconds = seconds_of(sub { $node->stop('fast') });
+my $seconds = own_seconds_of_fast_stop($node);
 cmp_ok($seconds, '<', 2.5, 'a fast shutdown in the middle of a job takes less than 2.5 seconds');
 note("it took $seconds s");
 $node->start;

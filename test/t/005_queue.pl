@@ -14,7 +14,7 @@ my $node = start_node('queue', 0);
 
 # in order
 my @jobs = map { submit($node, "ordered_$_", 20) } 1 .. 5;
-is($node->safe_psql('postgres', "SELECT string_agg(gpt_wait(job, '60 s'), ' ') FROM unnest(ARRAY[" . join(',', @jobs) . ']) job'),
+is($node->safe_psql('postgres', "SELECT string_agg(gpt_wait(job, '300 s'), ' ') FROM unnest(ARRAY[" . join(',', @jobs) . ']) job'),
 	join(' ', ('succeeded') x 5), 'five jobs end without preload and with one slot');
 is($node->safe_psql('postgres', 'SELECT string_agg(job::text, \' \' ORDER BY started_at) FROM gpt_jobs'),
 	join(' ', @jobs), 'in the order of their submission');
@@ -47,7 +47,7 @@ is($node->safe_psql('postgres', q{SELECT string_agg(base_version::text, ' ' ORDE
 # listeners
 my $heard = $node->safe_psql('postgres', q{LISTEN gpt_job;
 	SELECT gpt_train('heard', 'SELECT body FROM line', '{"steps": 2, "layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes"}') AS job \gset
-	SELECT gpt_wait(:job, '60 s');
+	SELECT gpt_wait(:job, '300 s');
 	DO $$ BEGIN PERFORM pg_sleep(0.3); END $$;
 	SELECT 1;});
 is(join(' ', $heard =~ /"state": "(\w+)"/g), 'queued running succeeded', 'a listener hears of each state');
@@ -62,7 +62,7 @@ for my $places (2, 1)
 	{
 		is( $node->safe_psql('postgres', qq{CREATE TEMP TABLE crowd AS SELECT gpt_train('crowd $places $round ' || i, 'SELECT body FROM line',
 				'{"steps": 20, "layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes"}') AS job FROM generate_series(1, 6) i;
-			SELECT string_agg(gpt_wait(job, '60 s'), ' ' ORDER BY job DESC) FROM crowd}),
+			SELECT string_agg(gpt_wait(job, '300 s'), ' ' ORDER BY job DESC) FROM crowd}),
 			join(' ', ('succeeded') x 6), "the session that submits more jobs than there are places for workers, $places, waits for the last of them");
 	}
 }

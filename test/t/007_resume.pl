@@ -44,7 +44,7 @@ sub ended
 {
 	my ($job) = @_;
 
-	return answer_of($node, 'postgres', "SELECT gpt_wait($job, '120 s')");
+	return answer_of($node, 'postgres', "SELECT gpt_wait($job, '300 s')");
 }
 
 sub continued_at

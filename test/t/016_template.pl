@@ -52,9 +52,8 @@ my $launcher = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity W
 $running = $node->safe_psql('app', qq{SELECT gpt_train('dropped', 'SELECT body FROM line', '{"steps": 1000000, $small}')});
 $node->safe_psql('app', qq{SELECT gpt_train('after', 'SELECT body FROM line', '{"steps": 1000000, $small}')});
 wait_for_step($node, $running, 3, 'app');
-my $seconds = seconds_of(sub { $node->safe_psql('postgres', 'DROP DATABASE app WITH (FORCE)') });
-cmp_ok($seconds, '<', 6, 'a database is dropped while a job runs in it');
-note("it took $seconds s");
+# The server gives up when the worker is there after five seconds.
+is($node->psql('postgres', 'DROP DATABASE app WITH (FORCE)'), 0, 'a database is dropped while a job runs in it');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('gpt trainer', 'gpt starter')}), 'its worker is gone');
 is($node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'gpt launcher'}), $launcher, 'the launcher lives');
 $job = $node->safe_psql('copy', qq{SELECT gpt_train('later', 'SELECT body FROM line', '{"steps": 20, $small}')});

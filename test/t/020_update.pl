@@ -87,7 +87,7 @@ for my $version (@released)
 	is($node->safe_psql("$database used", q{SELECT count(*) FROM mine; SELECT count(task) FROM gpt_versions}), "0\n0", 'and both can be read');
 	$job = $node->safe_psql("$database used", q{SELECT gpt_train('m', 'SELECT ''line '' || i AS body FROM generate_series(1, 50) i',
 		'{"layers": 1, "heads": 1, "channels": 16, "context": 16, "tokenizer": "bytes", "steps": 3}')});
-	$node->safe_psql("$database used", "SELECT gpt_wait($job, '60 s')");
+	$node->safe_psql("$database used", "SELECT gpt_wait($job, '300 s')");
 	is($node->safe_psql("$database used", q{SELECT perplexity = gpt_score('m', body), perplexity < gpt_score('m', body, include_end => true),
 		has_function_privilege('public', 'gpt_score(text, text, text, boolean)', 'EXECUTE') FROM score}),
 		't|t|f', 'a view that calls gpt_score stays as it is, and so do privileges on it');

@@ -93,7 +93,7 @@ sub finetune_model
 	{
 		$node->safe_psql('postgres', qq{SELECT gpt_finetune('$model', 'SELECT body FROM line WHERE id <= 20', '{"method": "$method", "steps": 1, "learning_rate": 1e-12,
 	"warmup_steps": 0, "weight_decay": 0, "batch_size": 1, "validation_fraction": 0, "into": "tuned"}') AS job \\gset
-SELECT gpt_wait(:job, '60 s')});
+SELECT gpt_wait(:job, '300 s')});
 		$node->safe_psql('postgres', "SELECT gpt_set_image_type('tuned', 'float32')") if $method eq 'full';
 		is($node->safe_psql('postgres', "SELECT abs(gpt_score('$model', $text, 'mean_logprob') - gpt_score('tuned', $text, 'mean_logprob')) < 1e-5"),
 			't', "$model keeps its score in a fine-tune of no length ($method)");

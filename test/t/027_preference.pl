@@ -27,7 +27,7 @@ sub ended
 {
 	my ($job) = @_;
 
-	return answer_of($node, 'postgres', "SELECT gpt_wait($job, '120 s')");
+	return answer_of($node, 'postgres', "SELECT gpt_wait($job, '300 s')");
 }
 
 # The tensors of a version: what stands behind the header, which names the run.

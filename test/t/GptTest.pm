@@ -5,12 +5,24 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use List::Util qw(sum);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(start_node submit wait_for_step answer_of wait_through_restarts wait_until_up state_of files_of_jobs seconds_of nothing_is_left);
+our @EXPORT = qw(start_node submit wait_for_step answer_of wait_through_restarts wait_until_up state_of files_of_jobs seconds_of
+  own_seconds_until own_seconds_until_gone own_seconds_of_fast_stop OWN_SECONDS nothing_is_left);
+
+# A function of a session: seconds that pass while none of its threads waits for a core. Threads that end may not lie
+# between two looks.
+use constant OWN_SECONDS => <<'SQL';
+CREATE FUNCTION own_seconds() RETURNS float8 LANGUAGE sql VOLATILE AS $$
+	SELECT extract(epoch FROM clock_timestamp())::float8 - coalesce(sum(split_part(
+		pg_read_file('/proc/self/task/' || task || '/schedstat', 0, 100, true), ' ', 2)::float8), 0) / 1e9
+	FROM pg_ls_dir('/proc/self/task') task
+$$;
+SQL
 
 # A running server; preload says whether it preloads the library.
 sub start_node
@@ -113,6 +125,80 @@ sub seconds_of
 
 	$code->();
 	return time - $start;
+}
+
+# How long a machine takes to give a thread a core depends on what else it does: that time is no part of what a test
+# judges. It is counted for each thread, by its file; nothing where the kernel does not count it.
+sub waits
+{
+	my %waits;
+
+	for my $file (map { glob("/proc/$_/task/*/schedstat") } @_)
+	{
+		open(my $handle, '<', $file) or next;
+		my $line = <$handle>;
+		$waits{$file} = $1 / 1e9 if defined $line && $line =~ /^\d+ (\d+)/;
+	}
+	return %waits;
+}
+
+sub is_gone
+{
+	my ($pid) = @_;
+
+	open(my $file, '<', "/proc/$pid/stat") or return 1;
+	my $line = <$file> // return 1;
+	return $line =~ /\) [ZX]/;
+}
+
+# Runs the code, and then until_true until it is true; returns the seconds since the code ended, without those in which
+# threads of the processes, or this one, waited for a core.
+sub own_seconds_until
+{
+	my ($code, $until_true, @pids) = @_;
+	my %before = waits($$, @pids);
+	my %after = %before;
+
+	$code->();
+	my $start = time;
+	for (1 .. 36000)
+	{
+		my $is_true = $until_true->();
+
+		%after = (%after, waits($$, @pids));
+		return time - $start - sum(map { $after{$_} - ($before{$_} // 0) } keys %after) if $is_true;
+		usleep(5_000);
+	}
+	die 'not true after three minutes';
+}
+
+# The same for processes that a signal ends.
+sub own_seconds_until_gone
+{
+	my ($code, @pids) = @_;
+
+	return own_seconds_until($code, sub { return !grep { !is_gone($_) } @pids }, @pids);
+}
+
+# The same for a server that a fast shutdown ends.
+sub own_seconds_of_fast_stop
+{
+	my ($node) = @_;
+	my $postmaster = $node->{_pid};
+	my @children = grep { is_child($_, $postmaster) } map { m{/(\d+)$} } glob('/proc/[0-9]*');
+	my $seconds = own_seconds_until_gone(sub { kill 'INT', $postmaster }, $postmaster, @children);
+
+	$node->_update_pid(0);
+	return $seconds;
+}
+
+sub is_child
+{
+	my ($pid, $parent) = @_;
+
+	open(my $file, '<', "/proc/$pid/stat") or return 0;
+	my $line = <$file> // return 0;
+	return $line =~ /\) \w $parent /;
 }
 
 sub files_of_jobs

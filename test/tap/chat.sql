@@ -22,7 +22,7 @@ SELECT is(gpt_import_tokenizer('chat', jsonb_build_object(
 	269, 'a tokenizer with special tokens');
 CREATE TABLE line AS SELECT 'line ' || i AS body FROM generate_series(1, 60) i;
 SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 1, "heads": 1, "channels": 32, "context": 128, "tokenizer": "chat", "steps": 2}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model is trained');
 
 -- Its template, by hand; and what gpt_chat_tokens says as text, with the names of special tokens.
 CREATE FUNCTION take(template jsonb, model text DEFAULT 'm') RETURNS void LANGUAGE sql AS
@@ -220,14 +220,14 @@ SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat
 	'option "documents" is "joined", but query has a column "messages"', 'conversations are not joined');
 SELECT throws_ok($$SELECT gpt_finetune('m', 'SELECT messages, i::text FROM talk', '{"chat_template": "chatml"}')$$, '42804', 'columns of query do not go together', 'nothing stands beside them');
 SELECT gpt_finetune('m', 'SELECT messages FROM talk', '{"chat_template": "chatml", "into": "t", "steps": 80, "batch_size": 8, "learning_rate": 0.02, "dropout": 0, "validation_fraction": 0}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model learns conversations');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model learns conversations');
 SELECT is((SELECT skipped FROM gpt_jobs WHERE job = :job), 2::bigint, 'rows without an answer are skipped');
 SELECT is((SELECT task FROM gpt_models WHERE model = 't'), 'chat', 'its task is chat');
 SELECT is((SELECT config - ARRAY(SELECT jsonb_object_keys(b.config) FROM gpt_version b WHERE b.model = 'm') FROM gpt_version WHERE model = 't'),
 	'{"chat": "chatml", "end_tokens": [259]}', 'the version keeps the template and what ends an answer');
 -- a model made here: its tokenizer has the template's special tokens, which no message becomes, and it answers in chatml
 SELECT gpt_train('n', 'SELECT messages FROM talk', '{"layers": 1, "heads": 1, "channels": 32, "steps": 120, "batch_size": 16, "learning_rate": 0.01, "validation_fraction": 0}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a new model learns conversations');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a new model learns conversations');
 SELECT is((SELECT task FROM gpt_models WHERE model = 'n'), 'chat', 'its task is chat too');
 SELECT is((SELECT config ->> 'chat' FROM gpt_version WHERE model = 'n'), 'chatml', 'it keeps the default template');
 SELECT is(gpt_chat('n', '"Hi 7"', temperature => 0), 'Yo.', 'and answers');
@@ -238,7 +238,7 @@ SELECT is((SELECT array_agg(text) FILTER (WHERE text LIKE '<|%') FROM unnest(gpt
 SELECT cmp_ok((SELECT vocabulary FROM gpt_models WHERE model = 'n'), '=', 259, 'the rest of the tokenizer is that of the contents');
 SELECT gpt_train('o', 'SELECT messages FROM talk', '{"layers": 1, "heads": 1, "channels": 32, "steps": 2, "vocabulary": 280, "tokenizer": "bpe",
 	"chat_template": {"user": "[U]{content}[/U]", "assistant": "<|a|>{content}<|end|>"}}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'with another template');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'with another template');
 SELECT is(gpt_token_text('o', gpt_chat_tokens('o', '"[U]"'))::text, '{[U],[,U,],[/U],<|a|>}', 'its names become tokens as well');
 SELECT is((SELECT count(*) FROM generate_series(0, 279) i WHERE gpt_token_text('o', i) ~ 'im_start|im_end|content'), 0::bigint, 'and nothing of a template is learnt as text');
 SELECT is(jsonb_path_query_first(gpt_estimate('SELECT messages FROM talk'), '$.tokenizer.vocabulary')::text, '259', 'the estimate knows them');
@@ -275,19 +275,19 @@ UPDATE gpt_version SET config = config - 'chat' WHERE model = 'm';
 CREATE TABLE long AS SELECT jsonb_agg(CASE WHEN n % 2 = 1 THEN jsonb_build_object('role', 'user', 'content', repeat('Hi ', 60)) ELSE '{"role": "assistant", "content": "Yo."}' END ORDER BY n) AS messages
 	FROM generate_series(1, 30) i, generate_series(1, 8) n GROUP BY i;
 SELECT gpt_finetune('m', 'SELECT messages FROM long', '{"chat_template": "chatml", "into": "far", "steps": 3, "validation_query": "SELECT messages FROM long"}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'long conversations are cut');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'long conversations are cut');
 SELECT ok((SELECT validation_loss FROM gpt_models WHERE model = 'far') BETWEEN 0.001 AND 6, 'and measured');
 SELECT gpt_finetune('far', 'SELECT i, messages FROM talk', '{"steps": 1, "watermark": "i"}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a watermark beside conversations');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a watermark beside conversations');
 INSERT INTO talk SELECT i + 200, messages FROM talk WHERE i < 20;
 SELECT gpt_finetune('far', 'SELECT i, messages FROM talk', '{"steps": 1, "since": "watermark", "replay": 0.5}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'new ones and replayed ones');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'new ones and replayed ones');
 SELECT is((SELECT documents FROM gpt_jobs WHERE job = :job), 38::bigint, 'as many as there are');
 DELETE FROM talk WHERE i > 200;
 
 -- a conversation that breaks a rule ends the job
 SELECT gpt_finetune('t', $$SELECT '[{"role": "user", "content": "x"}, {"role": "bot", "content": "x"}]'::jsonb AS messages FROM line$$, '{"steps": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'failed', 'an unknown role');
+SELECT is(gpt_wait(:job, '300 s'), 'failed', 'an unknown role');
 SELECT is((SELECT split_part(error, E'\n', 1) FROM gpt_jobs WHERE job = :job), 'message 2 of row 1 of query has the unknown role "bot"', 'the error names row and message');
 SELECT ok(gpt_generate('t', 'x', 100, seed => 1) NOT LIKE '%<|im_end|>%', 'gpt_generate writes no end of turn');
 
@@ -308,14 +308,14 @@ SET gpt.batching = off;
 
 -- adapters, merges and copies keep the template; a further training takes it over
 SELECT gpt_finetune('t', 'SELECT messages FROM talk', '{"method": "lora", "into": "a", "steps": 2}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'an adapter takes the template of its base');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'an adapter takes the template of its base');
 SELECT is(gpt_chat('a', '"Hi 7"', temperature => 0), 'Yo.', 'and answers');
 SELECT is(gpt_merge('a'), 2, 'it is merged');
 SELECT is(gpt_chat('a', '"Hi 7"', temperature => 0), 'Yo.', 'and answers still');
 SELECT gpt_copy_model('t', 'c');
 SELECT is(gpt_chat('c', '"Hi 7"', temperature => 0), 'Yo.', 'a copy');
 SELECT gpt_finetune('t', 'SELECT body FROM line', '{"steps": 1, "chat_template": {"template": "zephyr", "end": "</s>"}}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a fine-tune on texts gives another template');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a fine-tune on texts gives another template');
 SELECT is((SELECT config->'chat' FROM gpt_version WHERE model = 't' AND version = 2), '{"template": "zephyr", "end": "</s>"}', 'which the version keeps');
 SELECT is(gpt_chat('t@1', '"Hi 7"', temperature => 0), 'Yo.', 'beside the older one');
 
@@ -336,7 +336,7 @@ SELECT is(gpt_chat('a', '"Hi 7"', beams => 2), 'Yo.', 'limits of a draw do not h
 CREATE TABLE thought AS SELECT jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Q' || i), '{"role": "assistant", "content": "<think>\nhm\n</think>\n\nYes."}'::jsonb) AS messages FROM generate_series(1, 60) i;
 SELECT gpt_finetune('m', 'SELECT messages FROM thought',
 	'{"chat_template": {"user": "U{content}#", "assistant": "A{content}##"}, "into": "r", "steps": 60, "batch_size": 8, "learning_rate": 0.02, "dropout": 0}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model learns to reason');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model learns to reason');
 SELECT is(gpt_chat('r', '"Q7"', temperature => 0), 'Yes.', 'its reasoning is left out');
 SELECT is(gpt_chat('r', '"Q7"', temperature => 0, reasoning => true), E'<think>\nhm\n</think>\n\nYes.', 'unless it is asked for');
 SELECT is(gpt_chat('r', '"Q7"', 10, temperature => 0), '', 'a block that is cut off is no answer');

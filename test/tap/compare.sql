@@ -9,19 +9,19 @@ CREATE FUNCTION rows_of(first int, n int, OUT i int, OUT body text, OUT label te
 CREATE FUNCTION train(model text, query text, more jsonb) RETURNS bigint LANGUAGE sql AS $$
 	SELECT gpt_train(model, query, '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "steps": 4, "batch_size": 8, "tokenizer": "bytes", "threads": 1}' || more) $$;
 SELECT train('text', 'SELECT body FROM rows_of(1, 200)', '{}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a language model');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a language model');
 SELECT gpt_finetune('text', 'SELECT body FROM rows_of(1, 200)', '{"steps": 40, "learning_rate": 0.01, "threads": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'its version 2');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'its version 2');
 SELECT train('chars', 'SELECT body FROM rows_of(1, 200)', '{"tokenizer": "chars", "clean": {"case": "lower", "min_length": 11}}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'one with another tokenizer, and cleaning');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'one with another tokenizer, and cleaning');
 SELECT train('class', 'SELECT body, label FROM rows_of(1, 200)', '{}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a classifier');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a classifier');
 SELECT gpt_finetune('class', 'SELECT body, label FROM rows_of(1, 40)', '{"steps": 2, "learning_rate": 0.01, "threads": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'its version 2');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'its version 2');
 SELECT train('number', 'SELECT body, number AS label FROM rows_of(1, 200)', '{}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a regression model');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a regression model');
 SELECT train('set', 'SELECT body, ARRAY[label] AS label FROM rows_of(1, 200)', '{}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a multi-label classifier');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a multi-label classifier');
 
 -- values are those of gpt_evaluate
 CREATE TABLE compared (a text, b text, query text, metrics text);

@@ -9,7 +9,7 @@ CREATE TABLE line AS SELECT i AS id, 'line ' || i || ' of the text' AS body, ARR
 FROM generate_series(1, 60) i;
 SELECT gpt_train('m', 'SELECT messages FROM line', '{"layers": 1, "heads": 1, "channels": 16, "context": 64, "tokenizer": "bytes", "steps": 3,
 	"batch_size": 8, "chat_template": "chatml"}') AS job \gset
-SELECT gpt_wait(:job, '60 s') \g /dev/null
+SELECT gpt_wait(:job, '300 s') \g /dev/null
 
 -- a row's own constraint, with rows together and alone
 CREATE TYPE offer AS (name varchar(8), price numeric(6, 2), day date);

@@ -11,23 +11,23 @@ CREATE FUNCTION rows_of(first int, n int, OUT i int, OUT body text, OUT label te
 	FROM generate_series(first, first + n - 1) i $$;
 \set options '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "steps": 4, "batch_size": 8, "tokenizer": "bytes", "validation_fraction": 0.2}'
 SELECT gpt_train('text', 'SELECT body FROM rows_of(1, 240)', :'options'::jsonb || '{"ngrams": false}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a language model');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a language model');
 -- rule: fewer than 256 rows begin alike, which are as many as n-grams look at
 SELECT gpt_train('grams', 'SELECT body FROM rows_of(1, 240)', :'options'::jsonb || '{"ngrams": true}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'one with n-grams, which have the held-out rows in the end');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'one with n-grams, which have the held-out rows in the end');
 SELECT gpt_train('class', 'SELECT body, label FROM rows_of(1, 240)', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a classifier');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a classifier');
 SELECT gpt_train('number', 'SELECT body, number AS label FROM rows_of(1, 240)', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a regression model');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a regression model');
 SELECT gpt_train('prompt', 'SELECT body AS prompt, label AS completion FROM rows_of(1, 240)', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model of completions');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model of completions');
 SELECT gpt_train('pair', 'SELECT body, label AS other, i % 2 = 0 AS label FROM rows_of(1, 240)', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model of pairs');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model of pairs');
 SELECT gpt_train('set', 'SELECT body, ARRAY[label] AS label FROM rows_of(1, 240)', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a multi-label classifier');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a multi-label classifier');
 SELECT gpt_train('chat', $$SELECT jsonb_build_array(jsonb_build_object('role', 'user', 'content', body), jsonb_build_object('role', 'assistant', 'content', label)) AS messages
 	FROM rows_of(1, 50)$$, :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model of conversations');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model of conversations');
 SELECT is((SELECT count(*) FROM gpt_jobs WHERE note LIKE '%not measured%'), 0::bigint, 'nothing went wrong while they were measured');
 
 -- evaluation
@@ -95,7 +95,7 @@ SELECT throws_ok($$SELECT gpt_drift('text', 'DELETE FROM pg_class')$$, NULL, NUL
 
 -- versions go by their name, too
 SELECT gpt_finetune('text', 'SELECT body FROM same', '{"steps": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a second version');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a second version');
 SELECT throws_ok($$SELECT gpt_drop_version('text')$$, '22023', '"text" names a model, not one of its versions', 'a name is no version');
 SELECT throws_ok($$SELECT gpt_drop_version('text@2')$$, '55006', 'version 2 of model "text" is the current one', 'the current version stays');
 SELECT throws_ok($$SELECT gpt_drop_version('text@x')$$, '42704', NULL, 'a number is wanted');

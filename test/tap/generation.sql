@@ -7,7 +7,7 @@ SET client_min_messages = error;
 CREATE TABLE line AS SELECT 'Zeile ' || i || ' über Käse — 世界 🙂 and more of it' AS body FROM generate_series(1, 200) i;
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"ngrams": false, "layers": 2, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 60, "batch_size": 16, "seed": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '120 s'), 'succeeded', 'a small model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a small model is trained');
 
 -- seeds
 SELECT is(gpt_generate('m', 'Zeile', seed => 7), gpt_generate('m', 'Zeile', seed => 7), 'generation with the same seed gives the same text');

@@ -38,7 +38,7 @@ INSERT INTO tried (name, query, options, held_out, tokens_as_asked, note, learnt
 	 'the job holds out 5 rows (5 \%), with % of the tokens, instead of 5 \%: a few long rows have most of the text', 0);
 
 UPDATE tried SET job = gpt_train('held ' || name, query, tiny(options));
-SELECT is(gpt_wait(job, '60 s'), 'succeeded', name || ': it is trained') FROM tried;
+SELECT is(gpt_wait(job, '300 s'), 'succeeded', name || ': it is trained') FROM tried;
 SELECT is((conditions->'validation_documents')::int, held_out, name || ': ' || held_out || ' rows are held out') FROM tried JOIN gpt_jobs USING (job);
 SELECT is((conditions->'validation_tokens')::int BETWEEN 0.5 * fraction * tokens AND 1.5 * fraction * tokens, tokens_as_asked,
 	name || ': tokens are ' || CASE WHEN tokens_as_asked THEN 'as asked' ELSE 'not as asked' END)
@@ -56,24 +56,24 @@ FROM tried JOIN gpt_models m ON model = 'held ' || name;
 SELECT gpt_train('one', $$SELECT string_agg('works very well ' || i, ' ') AS body FROM generate_series(1, 305) i$$, tiny() - 'context') AS one \gset
 SELECT gpt_train('few', $$SELECT 'note ' || i || repeat(' and so on', CASE i WHEN 1 THEN 500 ELSE 1 END) AS body FROM generate_series(1, 100) i$$, tiny() - 'context') AS few \gset
 SELECT gpt_train('notes', $$SELECT 'note ' || i AS body FROM generate_series(1, 100) i$$, tiny() - 'context') AS notes \gset
-SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'the context is chosen') FROM unnest(ARRAY[:one, :few, :notes]) job;
+SELECT is(gpt_wait(job, '300 s'), 'succeeded', 'the context is chosen') FROM unnest(ARRAY[:one, :few, :notes]) job;
 SELECT is((SELECT array_agg((conditions->'context')::int ORDER BY job) FROM gpt_jobs WHERE job IN (:one, :few, :notes)), '{512,512,64}', 'for long texts it is long');
 
 -- replay: as many old rows as were asked for, however many of them are equal; the same ones in whatever order they are read
 SELECT gpt_train('base', 'SELECT 1000 AS id, ''a row'' AS body FROM generate_series(1, 3)', tiny('{"tokenizer": "bytes", "watermark": "id"}')) AS base \gset
-SELECT is(gpt_wait(:base, '60 s'), 'succeeded', 'a model has a watermark');
+SELECT is(gpt_wait(:base, '300 s'), 'succeeded', 'a model has a watermark');
 CREATE TABLE replayed AS SELECT k, share, skew, gpt_finetune('base', format($$SELECT id, CASE WHEN id > 1000 THEN 'new ' || id WHEN %2$s > 0 AND id %% (%2$s + 1) <> 0 THEN 'old'
 	ELSE 'old ' || id %% %1$s END AS body FROM generate_series(1, 1080) id ORDER BY id * %3$s$$, k, skew, CASE skew WHEN 9 THEN -1 ELSE 1 END),
 	jsonb_build_object('steps', 1, 'since', 'watermark', 'replay', share, 'into', format('r%s %s %s', k, share, skew))) AS job
 FROM (VALUES (1, 0.2, 0), (3, 0.2, 0), (20, 0.2, 0), (1000, 0.01, 0), (2, 0.9, 999), (7, 0.2, 9)) t(k, share, skew);
-SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'old rows are replayed') FROM replayed;
+SELECT is(gpt_wait(job, '300 s'), 'succeeded', 'old rows are replayed') FROM replayed;
 SELECT is(documents, 80 + round(80 * share / (1 - share))::bigint, format('of %s different old rows, %s to 1, a share of %s is replayed', k, skew, share)) FROM replayed JOIN gpt_jobs USING (job);
 SELECT gpt_finetune('base', $$SELECT id, CASE WHEN id > 1000 THEN 'new ' || id WHEN id % 10 <> 0 THEN 'old' ELSE 'old ' || id % 7 END AS body FROM generate_series(1, 1080) id$$,
 	'{"steps": 1, "since": "watermark", "replay": 0.2, "into": "in order"}') AS ordered \gset
-SELECT is(gpt_wait(:ordered, '60 s'), 'succeeded', 'once more in another order');
+SELECT is(gpt_wait(:ordered, '300 s'), 'succeeded', 'once more in another order');
 SELECT is((SELECT validation_loss FROM gpt_models WHERE model = 'r7 0.2 9'), (SELECT validation_loss FROM gpt_models WHERE model = 'in order'), 'the same rows are replayed');
 SELECT gpt_finetune('base', $$SELECT id, 'row ' || id AS body FROM generate_series(991, 1080) id$$, '{"steps": 1, "since": "watermark", "replay": 0.5, "into": "few"}') AS few \gset
-SELECT is(gpt_wait(:few, '60 s'), 'succeeded', 'fewer old rows are there');
+SELECT is(gpt_wait(:few, '300 s'), 'succeeded', 'fewer old rows are there');
 SELECT alike((SELECT note FROM gpt_jobs WHERE job = :few), 'there are only 10 rows up to the watermark to replay, not 80%', 'the note says that there were fewer');
 
 -- more rows than there is memory for, in two orders
@@ -81,7 +81,7 @@ SET gpt.max_memory = '20MB';
 SELECT gpt_train('up', 'SELECT (i % 30000)::text AS prompt, i::text AS completion FROM generate_series(1, 60000) i', tiny('{"tokenizer": "bytes"}')) AS up \gset
 SELECT gpt_train('down', 'SELECT (i % 30000)::text AS prompt, i::text AS completion FROM generate_series(60000, 1, -1) i', tiny('{"tokenizer": "bytes"}')) AS down \gset
 RESET gpt.max_memory;
-SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'many rows are trained on') FROM unnest(ARRAY[:up, :down]) job;
+SELECT is(gpt_wait(job, '300 s'), 'succeeded', 'many rows are trained on') FROM unnest(ARRAY[:up, :down]) job;
 SELECT is((SELECT (conditions->'validation_documents')::int FROM gpt_jobs WHERE job = :up), 3000, 'of many rows a twentieth is held out');
 SELECT is((SELECT validation_loss FROM gpt_models WHERE model = 'up'), (SELECT validation_loss FROM gpt_models WHERE model = 'down'), 'the same ones in whatever order they are read');
 
@@ -91,7 +91,7 @@ SET gpt.max_memory = '24MB';
 SELECT gpt_train('sampled', format($$SELECT CASE WHEN i %% 5 < 3 THEN %L ELSE (SELECT string_agg(translate(md5(i || '-' || j), '0123456789', 'ghijklmnop'), ' ')
 	FROM generate_series(1, 10) j) END AS body FROM generate_series(1, 40000) i$$, :'phrase'), tiny('{"vocabulary": 300}') - 'tokenizer') AS job \gset
 RESET gpt.max_memory;
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a tokenizer is trained on a sample');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a tokenizer is trained on a sample');
 SELECT ok(gpt_count_tokens('sampled', 'wonderful product') <= 4, 'which has the frequent text');
 
 SELECT * FROM finish();

@@ -26,14 +26,14 @@ END $$;
 -- notifications: each change of state
 LISTEN gpt_job;
 SELECT gpt_train('m', 'SELECT body FROM line', tiny()) AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a job runs');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a job runs');
 UNLISTEN gpt_job;
 
 -- forgetting
 SELECT throws_ok($$SELECT gpt_forget_jobs('-1 day')$$, '22023', 'older_than must not be negative: -1 days', 'a negative interval is an error');
 SET ROLE gpt_alice;
 SELECT gpt_train('alices', 'SELECT body FROM line', tiny()) AS alices \gset
-SELECT is(gpt_wait(:alices, '60 s'), 'succeeded', 'another role has a job');
+SELECT is(gpt_wait(:alices, '300 s'), 'succeeded', 'another role has a job');
 SELECT ok((SELECT count(*) > 0 FROM gpt_train_log WHERE job = :alices), 'with a log');
 SET ROLE gpt_bob;
 SELECT is(gpt_forget_jobs('0'), 0::bigint, 'a stranger forgets no jobs of others');
@@ -63,8 +63,8 @@ SELECT count(*) > 0 FROM gpt_jobs;
 SELECT ok(gpt_cancel(:waits), 'SERIALIZABLE cancels a queued job');
 SELECT ok(gpt_cancel(:busy), 'and a running one');
 COMMIT;
-SELECT is(gpt_wait(:busy, '60 s'), 'cancelled', 'which ends');
-SELECT is(gpt_wait(:waits, '60 s'), 'cancelled', 'both do');
+SELECT is(gpt_wait(:busy, '300 s'), 'cancelled', 'which ends');
+SELECT is(gpt_wait(:waits, '300 s'), 'cancelled', 'both do');
 
 -- PL/pgSQL: a block with an exception handler that is undone takes its job with it
 DO $$
@@ -82,7 +82,7 @@ BEGIN
 	END;
 END $$;
 SELECT is((SELECT string_agg(model, ' ') FROM gpt_jobs WHERE model IN ('undone', 'done')), 'done', 'only the block that was kept submitted its job');
-SELECT is((SELECT gpt_wait(job, '60 s') FROM gpt_jobs WHERE model = 'done'), 'succeeded', 'and it runs');
+SELECT is((SELECT gpt_wait(job, '300 s') FROM gpt_jobs WHERE model = 'done'), 'succeeded', 'and it runs');
 
 -- copied rows: of another database, of another cluster
 INSERT INTO gpt_job (model, kind, owner, query, options, settings, run_id, system_identifier, database, state)
@@ -92,14 +92,14 @@ SELECT is((SELECT count(*) FROM gpt_job WHERE model = 'done_copy' AND system_ide
 UPDATE gpt_job SET system_identifier = c.system_identifier FROM pg_control_system() c 
 	WHERE model = 'done_copy' AND database <> (SELECT oid FROM pg_database WHERE datname = current_database());
 SELECT gpt_train('after', 'SELECT body FROM line', tiny()) AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a job runs beside copied rows');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a job runs beside copied rows');
 SELECT gpt_train('after2', 'SELECT body FROM line', tiny()) AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'and another');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'and another');
 SELECT results_eq($$SELECT state FROM gpt_jobs WHERE model = 'done_copy' ORDER BY job$$, ARRAY['queued', 'queued', 'running', 'running'],
 	'none of the copies has been started or changed');
 SELECT throws_ok(format('SELECT gpt_resume(%s)', job), '55000', NULL, 'gpt_resume of a copy is an error') FROM gpt_jobs WHERE model = 'done_copy' ORDER BY job;
 SELECT is(gpt_train('done_copy', 'SELECT body FROM line', tiny()) > 0, true, 'a copy keeps no name') FROM (SELECT 1) s;
-SELECT is((SELECT gpt_wait(max(job), '60 s') FROM gpt_jobs WHERE model = 'done_copy'), 'succeeded', 'a job of that name runs');
+SELECT is((SELECT gpt_wait(max(job), '300 s') FROM gpt_jobs WHERE model = 'done_copy'), 'succeeded', 'a job of that name runs');
 SELECT ok(gpt_cancel(job), 'a copy can be cancelled') FROM gpt_jobs WHERE model = 'done_copy' AND state IN ('queued', 'running') ORDER BY job;
 SELECT is((SELECT count(*) FROM gpt_jobs WHERE model = 'done_copy' AND state = 'cancelled'), 4::bigint, 'so that it can be forgotten');
 
@@ -131,7 +131,7 @@ REVOKE SELECT ON line FROM PUBLIC;
 GRANT SELECT (id) ON line TO gpt_alice;
 REVOKE EXECUTE ON FUNCTION gpt_train(text, text, jsonb) FROM gpt_alice;
 SELECT ok(gpt_cancel(:busy), 'the slot becomes free');
-SELECT is(gpt_wait(:fine, '60 s'), 'succeeded', 'the last job runs, as EXECUTE is not needed any more');
+SELECT is(gpt_wait(:fine, '300 s'), 'succeeded', 'the last job runs, as EXECUTE is not needed any more');
 SELECT is((SELECT state || ': ' || split_part(error, E'\n', 1) FROM gpt_jobs WHERE job = :old), 'failed: option "colour" does not exist', 'invalid options fail the job');
 SELECT matches((SELECT state || ': ' || error FROM gpt_jobs WHERE job = :settings), '^failed: invalid value for parameter "TimeZone"', 'so do invalid settings');
 SELECT is((SELECT state FROM gpt_jobs WHERE job = :good), 'succeeded', 'and hold up nobody');
@@ -156,7 +156,7 @@ INSERT INTO attempt (command) VALUES ('SET ROLE postgres'), ('SET SESSION AUTHOR
 	('DELETE FROM line');
 SET ROLE gpt_alice;
 UPDATE attempt SET job = gpt_train('attempt' || n, format('SELECT body || try(%L) AS body FROM line', command), tiny());
-SELECT is(gpt_wait(job, '60 s'), 'failed', command || ' in the query fails the job') FROM attempt ORDER BY n;
+SELECT is(gpt_wait(job, '300 s'), 'failed', command || ' in the query fails the job') FROM attempt ORDER BY n;
 SELECT is(tries, 1, 'at the first try') FROM gpt_jobs JOIN attempt USING (job) ORDER BY job;
 RESET ROLE;
 SELECT set_eq($$SELECT DISTINCT substring(error FROM '^[a-z]+ [a-z]+') FROM gpt_jobs JOIN attempt USING (job)$$,
@@ -168,7 +168,7 @@ ALTER TABLE line ENABLE ROW LEVEL SECURITY;
 CREATE POLICY half ON line TO gpt_alice USING (id <= 30);
 SET ROLE gpt_alice;
 SELECT gpt_train('half', 'SELECT body FROM line', tiny()) AS half \gset
-SELECT is(gpt_wait(:half, '60 s'), 'succeeded', 'a table with row security is read');
+SELECT is(gpt_wait(:half, '300 s'), 'succeeded', 'a table with row security is read');
 SELECT is((SELECT documents FROM gpt_jobs WHERE job = :half), 30::bigint, 'as far as its owner may');
 RESET ROLE;
 ALTER TABLE line DISABLE ROW LEVEL SECURITY;
@@ -184,7 +184,7 @@ RESET ROLE;
 CALL until(format($$EXISTS (SELECT FROM gpt_stat_progress_train WHERE job = %s) OR EXISTS (SELECT FROM gpt_jobs WHERE job = %1$s AND state NOT IN ('queued', 'running'))$$, :'daves'));
 DROP OWNED BY gpt_dave;
 DROP ROLE gpt_dave;
-SELECT is(gpt_wait(:daves, '60 s'), 'failed', 'the job of a role that is dropped while it runs fails');
+SELECT is(gpt_wait(:daves, '300 s'), 'failed', 'the job of a role that is dropped while it runs fails');
 SELECT is_empty($$SELECT * FROM gpt_models WHERE model = 'daves'$$, 'and makes no model');
 
 SELECT gpt_drop_model(model) FROM gpt_models;

@@ -5,7 +5,7 @@ SELECT no_plan();
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body, i % 2 = 0 AS label FROM generate_series(1, 100) i;
 SELECT gpt_train('tiny', 'SELECT body FROM line', '{"layers": 1, "heads": 1, "channels": 8, "context": 16, "tokenizer": "bytes", "steps": 1, "batch_size": 1}') AS tiny,
 	gpt_train('kinds', 'SELECT body, label FROM line', '{"layers": 1, "heads": 1, "channels": 8, "context": 16, "tokenizer": "bytes", "steps": 1, "batch_size": 1}') AS kinds \gset
-SELECT is(gpt_wait(:tiny, '60 s') || ' ' || gpt_wait(:kinds, '60 s'), 'succeeded succeeded', 'models are trained');
+SELECT is(gpt_wait(:tiny, '300 s') || ' ' || gpt_wait(:kinds, '300 s'), 'succeeded succeeded', 'models are trained');
 
 -- megabytes that this session has had at once
 CREATE FUNCTION peak() RETURNS bigint LANGUAGE sql AS $$SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\s+(\d+)')::bigint / 1024$$;

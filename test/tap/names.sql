@@ -16,7 +16,7 @@ SELECT '{"layers": 1, "heads": 1, "channels": 8, "context": 16, "steps": 1, "bat
 
 SET SESSION AUTHORIZATION gpt_one;
 SELECT gpt_train('model', 'SELECT body FROM line', :'tiny') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model is trained');
 SELECT is(gpt_import_tokenizer('pieces', :json), 2, 'a tokenizer is imported');
 
 -- the name of a model
@@ -28,7 +28,7 @@ SELECT is(gpt_import_tokenizer('letters', :json), 2, 'under another name it does
 -- the name of a tokenizer
 SELECT refused(format($$SELECT gpt_train('pieces', 'SELECT body FROM line', %L)$$, :'tiny'), 'pieces', 'tokenizer', 'another role trains no model of the name of a tokenizer');
 SELECT gpt_train('two', 'SELECT body FROM line', :'tiny') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'under another name it does');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'under another name it does');
 SELECT refused($$SELECT gpt_finetune('two', 'SELECT body FROM line', '{"into": "pieces", "steps": 1}')$$, 'pieces', 'tokenizer', 'nor fine-tunes into it');
 SELECT refused($$SELECT gpt_rename_model('two', 'pieces')$$, 'pieces', 'tokenizer', 'nor renames one to it');
 SELECT refused($$SELECT gpt_copy_model('two', 'pieces')$$, 'pieces', 'tokenizer', 'nor copies one to it');
@@ -59,7 +59,7 @@ SELECT is(gpt_tokenize('model', 'ab'), :'tokens'::integer[], 'functions use the 
 SELECT is(gpt_count_tokens('model@1', 'ab'), 2, 'so they do of a version');
 SELECT is(gpt_detokenize('model', '{97}'), 'a', 'and the other way');
 SELECT gpt_train('again', 'SELECT body FROM line', jsonb_set(:'tiny', '{tokenizer}', '"model"')) AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained with the tokenizer of another');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model is trained with the tokenizer of another');
 SELECT is(gpt_tokenize('again', 'ab'), :'tokens'::integer[], 'which it has then');
 SELECT is(gpt_import_tokenizer('model', :json), 2, 'the name is bound anew');
 SELECT is((SELECT object FROM gpt_check() WHERE kind = 'shared name'), 'tokenizer model', 'gpt_check lists it');

@@ -3,7 +3,7 @@ SELECT no_plan();
 SET client_min_messages = error;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model is trained');
 CREATE TABLE named AS SELECT i, CASE WHEN i % 10 = 0 THEN 'none' ELSE 'm' END AS model, CASE WHEN i % 25 = 0 THEN 'wrong' ELSE 'tokens' END AS metric
 	FROM generate_series(1, 100) i;
 ALTER TABLE named SET (parallel_workers = 2);

@@ -7,7 +7,7 @@ SELECT set_config('gpt.max_memory', '2GB', false) AS limited \gset
 
 CREATE TABLE line AS SELECT 'line ' || i AS body, i FROM generate_series(1, 60) i;
 SELECT gpt_train('m', 'SELECT body, i FROM line', '{"layers": 1, "heads": 1, "channels": 16, "context": 16, "tokenizer": "bytes", "steps": 1, "watermark": "i"}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model is trained');
 
 -- What the function says of an option's value: taken, or the error. Other options are such that the value is the only question.
 CREATE FUNCTION answer(function text, option text, value text) RETURNS text LANGUAGE plpgsql AS $$

@@ -13,13 +13,13 @@ SET ROLE gpt_maker;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body, i FROM generate_series(1, 60) i;
 \set options '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "steps": 2, "batch_size": 8, "vocabulary": 270}'
 SELECT gpt_train('m', 'SELECT body FROM line', :'options') AS job \gset first_
-SELECT is(gpt_wait(:first_job, '60 s'), 'succeeded', 'a model is trained');
+SELECT is(gpt_wait(:first_job, '300 s'), 'succeeded', 'a model is trained');
 SELECT gpt_finetune('m', 'SELECT body AS prompt, body AS completion FROM line', '{"steps": 2, "validation_query": "SELECT body AS prompt, body AS completion FROM line LIMIT 3"}') AS job \gset second_
-SELECT is(gpt_wait(:second_job, '60 s'), 'succeeded', 'a second version');
+SELECT is(gpt_wait(:second_job, '300 s'), 'succeeded', 'a second version');
 SELECT gpt_finetune('m@1', 'SELECT body AS text, i % 2 = 0 AS label FROM line', '{"steps": 2, "into": "one", "method": "lora"}') AS job \gset third_
-SELECT is(gpt_wait(:third_job, '60 s'), 'succeeded', 'a classifier');
+SELECT is(gpt_wait(:third_job, '300 s'), 'succeeded', 'a classifier');
 SELECT gpt_finetune('m@1', $$SELECT body AS text, ARRAY['b', 'a'] AS label FROM line$$, '{"steps": 2, "into": "several"}') AS job \gset fourth_
-SELECT is(gpt_wait(:fourth_job, '60 s'), 'succeeded', 'a classifier of arrays');
+SELECT is(gpt_wait(:fourth_job, '300 s'), 'succeeded', 'a classifier of arrays');
 SELECT gpt_copy_model('m@1', 'copy');
 SELECT gpt_merge('one') AS merged \gset
 SELECT is(gpt_forget_jobs('0 s'), 4::bigint, 'the jobs are forgotten');
@@ -54,7 +54,7 @@ SELECT is(gpt_tokenize(:'tokenizer', 'line 7'), gpt_tokenize('m', 'line 7'), 'gp
 SELECT is(gpt_detokenize(:'tokenizer', gpt_tokenize('m', 'line 7')), 'line 7', 'so does gpt_detokenize');
 SELECT is(gpt_count_tokens(:'tokenizer', 'line 7'), gpt_count_tokens('m', 'line 7'), 'and gpt_count_tokens');
 SELECT gpt_train('same', 'SELECT body FROM line', (:'options'::jsonb - 'vocabulary') || jsonb_build_object('tokenizer', :'tokenizer')) AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'and the option tokenizer');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'and the option tokenizer');
 SELECT is((SELECT tokenizer FROM gpt_models WHERE model = 'same'), :'tokenizer', 'which gives a model with the same tokenizer');
 SELECT throws_ok(format('SELECT gpt_import_tokenizer(%L, %L)', :'tokenizer', '{}'), '42602', NULL, 'nobody binds such a name');
 SELECT throws_ok(format('SELECT gpt_drop_tokenizer(%L)', :'tokenizer'), '42704', NULL, 'or drops it');

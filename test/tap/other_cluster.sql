@@ -10,7 +10,7 @@ GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb) TO gpt_dora;
 SET ROLE gpt_dora;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 20) i;
 SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 1, "heads": 1, "channels": 8, "context": 16, "tokenizer": "bytes", "steps": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a job of this cluster');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a job of this cluster');
 RESET ROLE;
 
 -- Of another cluster: one that ended long ago, one that failed with a file, one that runs. And the same of this cluster.

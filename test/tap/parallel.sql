@@ -17,20 +17,20 @@ CREATE TABLE many AS SELECT n FROM generate_series(1, 60) n;
 ALTER TABLE many SET (parallel_workers = 2);
 GRANT SELECT ON line, many TO gpt_reader;
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 262}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a tokenizer is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a tokenizer is trained');
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "t", "steps": 2, "batch_size": 8, "seed": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model is trained');
 SELECT gpt_finetune('m', 'SELECT body AS text, label FROM line', '{"into": "c", "steps": 2}') AS classifier \gset
-SELECT is(gpt_wait(:classifier, '60 s'), 'succeeded', 'a classifier is trained');
+SELECT is(gpt_wait(:classifier, '300 s'), 'succeeded', 'a classifier is trained');
 SELECT gpt_finetune('m', 'SELECT body AS text, length(label)::float8 AS label FROM line', '{"into": "n", "steps": 2}') AS number \gset
-SELECT is(gpt_wait(:number, '60 s'), 'succeeded', 'a regression model is trained');
+SELECT is(gpt_wait(:number, '300 s'), 'succeeded', 'a regression model is trained');
 SELECT gpt_finetune('m', 'SELECT body AS text, label AS other, label FROM line', '{"into": "p", "steps": 2}') AS pairs \gset
-SELECT is(gpt_wait(:pairs, '60 s'), 'succeeded', 'a classifier of pairs is trained');
+SELECT is(gpt_wait(:pairs, '300 s'), 'succeeded', 'a classifier of pairs is trained');
 SELECT gpt_finetune('m', 'SELECT body AS text, label AS other, 1.5 AS label FROM line', '{"into": "q", "steps": 2}') AS pair_numbers \gset
-SELECT is(gpt_wait(:pair_numbers, '60 s'), 'succeeded', 'and a regression model of pairs');
+SELECT is(gpt_wait(:pair_numbers, '300 s'), 'succeeded', 'and a regression model of pairs');
 SELECT gpt_finetune('m', 'SELECT body FROM line', '{"into": "a", "steps": 2, "method": "lora", "rank": 2}') AS adapter \gset
-SELECT is(gpt_wait(:adapter, '60 s'), 'succeeded', 'an adapter is trained');
+SELECT is(gpt_wait(:adapter, '300 s'), 'succeeded', 'an adapter is trained');
 SELECT count(gpt_grant(model, 'gpt_reader')::text) AS granted FROM gpt_models \gset
 UPDATE gpt_version SET config = config || '{"chat": "chatml"}' WHERE model = 'm';
 SELECT gpt_score('m', 'line') AS score \gset

@@ -14,15 +14,15 @@ INSERT INTO hostile SELECT i, (ARRAY['<script>alert(1)</script><img src=x onerro
 \set options '{"layers": 1, "heads": 1, "channels": 16, "context": 48, "steps": 4, "batch_size": 8, "tokenizer": "bytes", "validation_fraction": 0.3}'
 SELECT E'te"xt <i> \\ \' \u202E' AS odd \gset
 SELECT gpt_train(:'odd', 'SELECT body FROM hostile -- </pre><script>', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a language model of hostile rows, with a hostile name');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a language model of hostile rows, with a hostile name');
 SELECT gpt_train('class', 'SELECT body, label FROM hostile', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a classifier');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a classifier');
 SELECT gpt_train('number', 'SELECT body, number AS label FROM hostile', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a regression model');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a regression model');
 SELECT gpt_train('prompt', 'SELECT body AS prompt, label AS completion FROM hostile', :'options') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model of completions');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model of completions');
 SELECT gpt_finetune('prompt', $$SELECT body AS prompt, 'yes ' || i AS chosen, 'no ' || i AS rejected FROM hostile$$, '{"into": "prefer", "steps": 2}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model of preferences');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model of preferences');
 
 -- A report as XML: void elements are closed, and the type of the document is left out.
 CREATE FUNCTION tree(report text) RETURNS xml LANGUAGE sql AS $$
@@ -78,7 +78,7 @@ SELECT matches(gpt_model_card('class'), '\| Accuracy \| 0\.\d+ \| 0\.\d+ to 0\.\
 SELECT matches(gpt_model_card(:'odd'), '^# te"xt &lt;i&gt; \\\\ '' \\\[U\+202E\\\]\n', 'a name is escaped');
 SELECT is_empty($$SELECT 1 FROM regexp_split_to_table(gpt_model_card('class'), '\n') line WHERE line LIKE '|%' AND line ~ '<|[^\\]`'$$, 'labels are no markup');
 SELECT gpt_finetune('class', 'SELECT body, label FROM hostile', '{"steps": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a second version');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a second version');
 SELECT is((SELECT string_agg(v->>'version', ' ') FROM jsonb_array_elements(gpt_model_card('class@1', 'json')::jsonb->'versions') v), '2 1', 'versions, the newest first');
 SELECT matches(gpt_model_card('class@1'), 'gpt_classify\(''class@1'', body\)', 'a version that is not current is used by its number');
 

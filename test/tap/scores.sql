@@ -5,7 +5,7 @@ SELECT no_plan();
 CREATE TABLE line AS SELECT 'line ' || i || ' says: the quick brown fox jumps over the lazy dog' AS body FROM generate_series(1, 200) i;
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 2, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "steps": 100, "batch_size": 16, "seed": 1}') AS job \gset
-SELECT is(gpt_wait(:job, '120 s'), 'succeeded', 'a small model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a small model is trained');
 CREATE FUNCTION near(a float8, b float8) RETURNS boolean LANGUAGE SQL AS $$ SELECT abs(a - b) <= 1e-9 * greatest(1, abs(a)) $$;
 
 -- metrics are of one another

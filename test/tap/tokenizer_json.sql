@@ -4,7 +4,7 @@ SELECT no_plan();
 
 CREATE TABLE line AS SELECT 'the quick brown fox number ' || i || ' jumps over Käse, 世界 and 🙂; don''t' AS body FROM generate_series(1, 300) i;
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 320}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a tokenizer is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a tokenizer is trained');
 CREATE TABLE file AS SELECT convert_from(lo_get(object), 'UTF8') AS text, convert_from(lo_get(object), 'UTF8')::jsonb AS json
 	FROM gpt_tokenizers WHERE tokenizer = 't';
 CREATE TABLE input (input text);

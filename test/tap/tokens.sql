@@ -4,7 +4,7 @@ SELECT no_plan();
 
 CREATE TABLE line AS SELECT 'the quick brown fox number ' || i || ' jumps over Käse, 世界 and 🙂' AS body FROM generate_series(1, 300) i;
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 320}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a tokenizer is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a tokenizer is trained');
 
 CREATE TEMP TABLE input (input text);
 INSERT INTO input VALUES (''), (' '), (E'\n\n\t x  '), ('the quick brown fox'), ('Käse, 世界 🙂'), (E'e\u0301'), ('<|endoftext|>'), (repeat('a', 5000)),

@@ -3,7 +3,7 @@ SELECT no_plan();
 SET client_min_messages = error;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('m', 'SELECT body FROM line', '{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 3}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model is trained');
 SELECT default_version AS version, replace(default_version, '0.', '0.0.') AS older, '9' || default_version AS newer
 FROM pg_available_extensions WHERE name = 'gpt' \gset
 SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'gpt'), :'version', 'the installed version is that of gpt.control');

@@ -32,7 +32,7 @@ SELECT gpt_train('labels', 'SELECT text, label FROM kind', tiny()) AS job \gset
 SELECT gpt_train('sets', 'SELECT text, ARRAY[label, (number > 3)::text] AS label FROM kind', tiny()) AS sets_job \gset
 SELECT gpt_train('numbers', 'SELECT text, number AS label FROM kind', tiny()) AS numbers_job \gset
 SELECT gpt_train('texts', 'SELECT text FROM kind', tiny()) AS texts_job \gset
-SELECT is(gpt_wait('labels', '60 s') || gpt_wait('sets', '60 s') || gpt_wait('numbers', '60 s') || gpt_wait('texts', '60 s'), repeat('succeeded', 4), 'models are trained');
+SELECT is(gpt_wait('labels', '300 s') || gpt_wait('sets', '300 s') || gpt_wait('numbers', '300 s') || gpt_wait('texts', '300 s'), repeat('succeeded', 4), 'models are trained');
 SELECT results_eq('SELECT model, metric, validation_metric BETWEEN 0 AND 1 OR metric = $$r2$$ AND validation_metric < 1
 		FROM gpt_train_log JOIN gpt_jobs j USING (job) WHERE gpt_train_log.step = 3 ORDER BY job',
 	$$VALUES ('labels', 'accuracy', true), ('sets', 'micro_f1', true), ('numbers', 'r2', true), ('texts', 'token_accuracy', true)$$, 'each task has its metric');
@@ -78,7 +78,7 @@ UPDATE gpt_job SET model = 'texts' WHERE job = :texts_job;
 -- waiting by name
 SET ROLE gpt_watcher;
 SELECT gpt_train('seen', 'SELECT body FROM line', tiny()) AS first \gset
-SELECT is(gpt_wait('seen', '60 s'), 'succeeded', 'gpt_wait waits for a model by its name');
+SELECT is(gpt_wait('seen', '300 s'), 'succeeded', 'gpt_wait waits for a model by its name');
 SELECT gpt_finetune('seen', 'SELECT body FROM line WHERE false', '{"steps": 3}') AS second \gset
 SELECT is(gpt_wait('seen'), 'failed', 'for its newest job');
 SELECT is(gpt_wait(:'first'), 'succeeded', 'a number in quotes is a job');

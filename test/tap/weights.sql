@@ -6,7 +6,7 @@ SET client_min_messages = error;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "family": "gpt2", "tokenizer": "bytes", "steps": 2, "batch_size": 8}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a small model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a small model is trained');
 
 -- The session that changes the object has not loaded the model: what is loaded is served by its content.
 CREATE FUNCTION outcome_with(offset_changed integer, bytes bytea) RETURNS text LANGUAGE plpgsql AS $$

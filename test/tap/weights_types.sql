@@ -6,7 +6,7 @@ SET client_min_messages = error;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 50) i;
 SELECT gpt_train('m', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 32, "context": 32, "family": "gpt2", "tokenizer": "bytes", "steps": 1, "batch_size": 8}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a small model is trained');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a small model is trained');
 
 -- A value is a small whole number of a 512th part: exact in every type.
 CREATE FUNCTION number(of_tensor bigint, i integer) RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT (i * 7919 + of_tensor * 31)::integer % 255 - 127 $$;
@@ -74,25 +74,25 @@ SELECT is(gpt_score('again', 'line 7'), gpt_score('f32', 'line 7'), 'and the cop
 CREATE FUNCTION trained(model text, options jsonb) RETURNS text LANGUAGE sql AS $$
 	SELECT gpt_finetune(model, 'SELECT body FROM line', '{"steps": 2, "batch_size": 4, "validation_fraction": 0}' || options)::text $$;
 SELECT string_agg(trained(model, '{"into": "more"}'::jsonb || jsonb_build_object('into', model || '_more')), ',') AS jobs FROM kept WHERE type IN ('F32', 'Q8_0') \gset
-SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'it is fine-tuned') FROM unnest(ARRAY[:jobs]) job;
+SELECT is(gpt_wait(job, '300 s'), 'succeeded', 'it is fine-tuned') FROM unnest(ARRAY[:jobs]) job;
 SELECT is(gpt_score('q8_0_more', 'line 7'), gpt_score('f32_more', 'line 7'), 'from the same weights');
 
 -- an adapter leaves its base in memory as the file has it, 16 bits or 8; of these types those with 16 bits are exact
 SELECT string_agg(trained(model, '{"method": "lora", "rank": 2}'::jsonb || jsonb_build_object('into', model || '_adapter')), ',') AS jobs FROM kept \gset
-SELECT is(gpt_wait(job, '60 s'), 'succeeded', 'an adapter is trained') FROM unnest(ARRAY[:jobs]) job;
+SELECT is(gpt_wait(job, '300 s'), 'succeeded', 'an adapter is trained') FROM unnest(ARRAY[:jobs]) job;
 SELECT is(conditions ->> 'base_type', word, 'its base is kept as ' || type)
 FROM kept JOIN gpt_jobs j ON j.model = kept.model || '_adapter' JOIN (VALUES ('F32', NULL), ('BF16', 'bfloat16'), ('F16', 'float16'), ('Q8_0', 'int8')) w(t, word) ON t = type;
 SELECT is(gpt_score(model || '_adapter', 'line 7'), gpt_score('f32_adapter', 'line 7'), type || ' trains the same adapter') FROM kept WHERE type LIKE '%F%';
 SELECT cmp_ok(abs(gpt_score('q8_0_adapter', 'line 7') / gpt_score('f32_adapter', 'line 7') - 1), '<', 0.02::float8, 'and one of 8 bits nearly so');
 SELECT gpt_rename_model('q8_0_adapter', 'adapter');
 SELECT trained('f32', '{"method": "lora", "rank": 2, "base_type": "int8", "into": "eight"}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'the type of the base can be given');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'the type of the base can be given');
 SELECT is(conditions ->> 'base_type', 'int8', 'and is taken') FROM gpt_jobs WHERE job = :job;
 SELECT cmp_ok(abs(gpt_score('eight', 'line 7') / gpt_score('f32_adapter', 'line 7') - 1), '<', 0.02::float8, 'with nearly the same result');
 SELECT throws_ok($$SELECT trained('f32', '{"base_type": "int8"}')$$, '22023', 'option "base_type" needs option "method" to be "lora"', 'it is an adapter''s');
 SELECT gpt_train('narrow', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 1, "channels": 16, "context": 32, "tokenizer": "bytes", "steps": 1, "batch_size": 8}') AS job \gset
-SELECT is(gpt_wait(:job, '60 s'), 'succeeded', 'a model whose rows are shorter than a group');
+SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a model whose rows are shorter than a group');
 SELECT throws_ok($$SELECT trained('narrow', '{"method": "lora", "base_type": "int8"}')$$, '22023', 'option "base_type" cannot be "int8" for this model', 'cannot have it');
 SELECT gpt_score('adapter', 'line 7') AS score \gset
 SELECT gpt_merge('adapter');

@@ -1,7 +1,9 @@
 /*
  * test/unit/test_apart.c
  *
- * lm_engine_apart: which thread computes at which priority, and how it is stopped.
+ * lm_engine_apart: which thread computes at which priority, and how it is stopped. Pieces wait
+ * until the host has been asked, or the stop has come: at most a minute, however busy the machine
+ * is.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -9,13 +11,16 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/engine_private.h"
 #include "kernels.h"
 
 enum
 {
-	PIECES = 64
+	PIECES = 64,
+	WAIT_SECONDS = 60
 };
 
 /* A host that says stop after so many questions, and whose thread asks them. */
@@ -24,14 +29,16 @@ typedef struct AskedHost
 	TapHost tap;
 	pthread_t caller;
 	int stop_after; /* questions; -1: never */
-	int n_asked;
+	atomic_int n_asked;
 	bool wrong_thread;
 } AskedHost;
 
 typedef struct Task
 {
 	LmEngine *engine;
+	AskedHost *host;
 	pthread_t caller;
+	time_t until;
 	atomic_int n_pieces;
 	atomic_int n_by_caller;
 	atomic_int n_other_priority;
@@ -49,8 +56,7 @@ asked(void *context)
 	AskedHost *host = context;
 
 	host->wrong_thread |= !pthread_equal(pthread_self(), host->caller);
-	host->n_asked++;
-	return host->stop_after >= 0 && host->n_asked > host->stop_after;
+	return atomic_fetch_add(&host->n_asked, 1) >= host->stop_after && host->stop_after >= 0;
 }
 
 static void
@@ -59,6 +65,30 @@ wait_milliseconds(int milliseconds)
 	struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
 
 	nanosleep(&time, NULL);
+}
+
+static time_t
+now_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/*
+ * Whether a piece has waited long enough: until the host has been asked twice, and where it said
+ * stop, for the pool's threads until they are to stop. The task's own thread looks between its
+ * pieces.
+ */
+static bool
+may_end(Task *task, int thread)
+{
+	bool stops = task->host->stop_after >= 0 && !task->holds;
+
+	if (atomic_load(&task->host->n_asked) < (stops ? 3 : 2))
+		return false;
+	return !stops || thread == 0 || lm_pool_stopping(task->engine->pool);
 }
 
 static int
@@ -78,7 +108,8 @@ count_piece(void *argument, int piece, int thread)
 		atomic_fetch_add(&task->n_by_caller, 1);
 	if (sched_getscheduler(0) != task->policy || nice_of_thread() != task->nice)
 		atomic_fetch_add(&task->n_other_priority, 1);
-	wait_milliseconds(1);
+	while (!may_end(task, thread) && now_seconds() < task->until)
+		wait_milliseconds(1);
 }
 
 static void
@@ -101,7 +132,9 @@ run(AskedHost *asked_host, int n_threads, int nice, int policy, bool holds)
 	int stop_after = asked_host->stop_after;
 	Task task = {.policy = policy,
 				 .nice = nice == LM_NICE_IDLE ? 19 : nice,
+				 .host = asked_host,
 				 .caller = pthread_self(),
+				 .until = now_seconds() + WAIT_SECONDS,
 				 .holds = holds};
 
 	asked_host->caller = pthread_self();
