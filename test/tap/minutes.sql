@@ -19,7 +19,7 @@ SELECT seconds(:job) AS short \gset
 SELECT gpt_train('m', 'SELECT body FROM line', tiny('{"minutes": 0.03, "patience": 0}')) AS job \gset
 SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'a job with minutes');
 SELECT cmp_ok(seconds(:job), '>=', 1.5::float8, 'takes its time');
-SELECT cmp_ok(seconds(:job), '<=', 2.6 + 10 * :short, 'and no more');
+SELECT cmp_ok(seconds(:job), '<=', (2.6 + 10 * :short)::float8, 'and no more');
 SELECT cmp_ok((conditions ->> 'epochs')::float8, '>', 20::float8, 'explicit minutes lift the limit of twenty epochs') FROM gpt_jobs WHERE job = :job;
 SELECT alike(note, 'ended by minutes, at step ' || step || '%', 'the note says that time ended it, and after how many steps') FROM gpt_jobs WHERE job = :job;
 SELECT is((conditions ->> 'minutes')::float8 || ' ' || (conditions ->> 'steps'), '0.03 ' || step, 'the conditions have the time and the steps done') FROM gpt_jobs WHERE job = :job;
@@ -58,7 +58,7 @@ SELECT gpt_cancel(:job) AS cancelled \gset
 SELECT is(gpt_wait(:job, '300 s'), 'cancelled', 'a job is interrupted after half of its time');
 SELECT clock_timestamp() AS resumed_at, gpt_resume(:job) AS taken_up \gset
 SELECT is(gpt_wait(:job, '300 s'), 'succeeded', 'and taken up');
-SELECT cmp_ok(extract(epoch FROM finished_at - :'resumed_at'::timestamptz)::float8, '<=', 2.6 + 10 * :short, 'it takes the rest of its time') FROM gpt_jobs WHERE job = :job;
+SELECT cmp_ok(extract(epoch FROM finished_at - :'resumed_at'::timestamptz)::float8, '<=', (2.6 + 10 * :short)::float8, 'it takes the rest of its time') FROM gpt_jobs WHERE job = :job;
 SELECT cmp_ok(step, '>', :before::bigint, 'goes on where it was') FROM gpt_jobs WHERE job = :job;
 SELECT matches(note, 'ended by minutes, at step ' || step, 'and is ended by time') FROM gpt_jobs WHERE job = :job;
 ALTER SYSTEM RESET gpt.checkpoint_interval;
