@@ -39,7 +39,7 @@ REGRESS_OPTS = --inputdir=test --outputdir=$(or $(OUT),build) --load-extension=g
 override CONTRIB_TESTDB := regression
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = $(REGRESS_OPTS)
-EXTRA_CLEAN = build sql/gpt--$(EXTVERSION).sql
+EXTRA_CLEAN = build sql/gpt--$(EXTVERSION).sql gpt_gloo.so
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wformat-security -Wimplicit-fallthrough -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
@@ -81,6 +81,9 @@ else ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
 override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+all: $(GLOO_LIBRARY)
+install: install-gloo
+uninstall: uninstall-gloo
 else
 all install installcheck:
 	@echo "$(PG_CONFIG) was not found: set PG_CONFIG, or run 'make packages' to install what the build needs" >&2; exit 1
@@ -102,6 +105,35 @@ build/exports.map: $(SERVER_SOURCES)
 
 sql/gpt--$(EXTVERSION).sql: sql/gpt.sql gpt.control
 	cp $< $@
+
+# The gradient channel of trainings over servers, an object of its own that gpt.so loads when one wants it. It is built
+# where libgloo-dev and libssl-dev are; the extension does without. -idirafter: src/gloo/compat stands in for a header
+# that libgloo-dev of Debian 12 lacks.
+GLOO_SOURCES = $(sort $(wildcard src/gloo/*.cpp))
+GLOO_HEADERS = $(wildcard src/gloo/*.h src/gloo/compat/gloo/common/*.h) include/engine/collective.h
+GLOO_CXX = $(or $(CXX),g++)
+GLOO_CXXFLAGS = -std=gnu++17 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter $(WERROR)
+GLOO_LIBS = -lgloo -lcrypto -lpthread
+HAS_GLOO := $(shell printf '\#include <gloo/config.h>\n\#include <openssl/evp.h>\n' | g++ -E -x c++ - >/dev/null 2>&1 && echo yes)
+GLOO_LIBRARY = $(if $(HAS_GLOO),gpt_gloo.so,without-gloo)
+
+$(GLOO_SOURCES:%.cpp=build/%.o): build/%.o: %.cpp $(GLOO_HEADERS)
+	@mkdir -p $(@D)
+	$(GLOO_CXX) $(GLOO_CXXFLAGS) -Iinclude -idirafter src/gloo/compat -c -o $@ $<
+
+gpt_gloo.so: $(GLOO_SOURCES:%.cpp=build/%.o) src/gloo/exports.map
+	$(GLOO_CXX) -shared -Wl,-z,defs -Wl,--version-script=src/gloo/exports.map -o $@ $(filter %.o,$^) $(GLOO_LIBS)
+
+without-gloo:
+	@echo "gpt_gloo.so is not built: libgloo-dev or libssl-dev is missing; trainings over servers have \"sync\" by rounds only"
+
+install-gloo: $(GLOO_LIBRARY) installdirs
+	$(if $(HAS_GLOO),$(INSTALL_SHLIB) gpt_gloo.so '$(DESTDIR)$(pkglibdir)/gpt_gloo.so')
+
+uninstall-gloo:
+	rm -f '$(DESTDIR)$(pkglibdir)/gpt_gloo.so'
+
+.PHONY: without-gloo install-gloo uninstall-gloo
 
 # Unit tests: the engine alone, without a server, from the objects that the extension is linked from. SANITIZE=1 builds
 # engine and tests with ASan and UBSan, SANITIZE=thread with TSan; -O1 compiles five times as fast as -O2 there, and the
@@ -126,6 +158,17 @@ $(UNIT_BUILD)/libengine.a: $(UNIT_ENGINE_OBJS)
 
 $(UNIT_PROGRAMS): $(UNIT_BUILD)/%: test/unit/%.c $(UNIT_BUILD)/libengine.a $(ENGINE_HEADERS) $(wildcard test/unit/*.h test/fuzz/*.h)
 	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) -Iinclude -Isrc/engine -Itest/unit -o $@ $< $(UNIT_BUILD)/libengine.a $(UNIT_LIBS)
+
+# The channel's test loads the library that lies beside it, with the sanitizer of the program.
+$(GLOO_SOURCES:%.cpp=$(UNIT_BUILD)/%.o): $(UNIT_BUILD)/%.o: %.cpp $(GLOO_HEADERS)
+	@mkdir -p $(@D)
+	$(GLOO_CXX) $(GLOO_CXXFLAGS) $(UNIT_CFLAGS) -Iinclude -idirafter src/gloo/compat -c -o $@ $<
+
+$(UNIT_BUILD)/gpt_gloo.so: $(GLOO_SOURCES:%.cpp=$(if $(SANITIZE),$(UNIT_BUILD),build)/%.o)
+	@mkdir -p $(@D)
+	$(GLOO_CXX) -shared $(UNIT_CFLAGS) -o $@ $^ $(GLOO_LIBS)
+
+$(UNIT_BUILD)/test_collective: $(if $(HAS_GLOO),$(UNIT_BUILD)/gpt_gloo.so)
 
 unit-programs: $(UNIT_PROGRAMS)
 
@@ -188,6 +231,7 @@ format:
 format-check:
 	clang-format --dry-run -Werror $(FORMATTED)
 
-FORMATTED = $(SERVER_SOURCES) $(ALL_HEADERS) $(ENGINE_SOURCES) $(wildcard test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch] test/torture/*.c)
+FORMATTED = $(SERVER_SOURCES) $(ALL_HEADERS) $(ENGINE_SOURCES) $(wildcard test/unit/*.[ch] test/fuzz/*.[ch] bench/*.[ch] test/torture/*.c) \
+	$(GLOO_SOURCES) $(filter-out include/%,$(GLOO_HEADERS))
 
 .PHONY: $(HOUSE)

@@ -93,6 +93,13 @@ ok "the library exports SQL functions, worker entry points and _PG_init only" \
 	"$(grep -vE '^(Pg_magic_func|_PG_init|pg_finfo_.*|gpt_[a-z_]*_main)$' <<<"$symbols" |
 		grep -vxF "${functions:-none}")"
 ok "_PG_init is exported" "$(grep -qx 'T _PG_init' <<<"$exported" || echo "the server would not call it")"
+if [ -f gpt_gloo.so ]; then
+	ok "gpt_gloo.so exports one symbol, and knows nothing of the server" "$(
+		nm -D --defined-only gpt_gloo.so | awk '{ print $3 }' | grep -vx gpt_gloo_collective
+		grep -nE '#include *[<"](postgres|fmgr|utils/|miscadmin|core/|remote/|train/)' src/gloo/*
+		comm -12 <(nm -D -u gpt_gloo.so | awk '{ print $2 }' | sort -u) <(nm -D -u gpt.so | awk '{ print $2 }' | grep -E '^(palloc|pfree|errstart|errfinish|elog)' | sort -u)
+	)"
+fi
 ok "each exported SQL function is declared in sql/gpt.sql" "$(
 	for function in $functions; do
 		grep -qE "(AS 'MODULE_PATHNAME'(, *'$function')?|$function)" sql/gpt.sql || echo "$function"
@@ -109,10 +116,10 @@ ok "each SQL function first checks how it is called" "$(
 )"
 ok "docs/internals.md names each source file" "$(
 	# An optimizer's file has a row in the table of optimizers instead.
-	find src -name '*.[ch]' | sort | while read -r file; do
+	find src -name '*.[ch]' -o -name '*.cpp' | sort | while read -r file; do
 		grep -qF "\`$file\`" docs/internals.md || grep -q '^const LmOptimizer lm_' "$file" || echo "$file"
 	done
-	grep -oE '`src/[a-z0-9_/]+\.[ch]`' docs/internals.md | tr -d '`' | sort -u | while read -r file; do
+	grep -oE '`src/[a-z0-9_/]+\.([ch]|cpp)`' docs/internals.md | tr -d '`' | sort -u | while read -r file; do
 		[ -f "$file" ] || echo "$file does not exist"
 	done
 )"
@@ -123,9 +130,10 @@ ok "docs/sql.md describes each function and view of sql/gpt.sql" "$(
 		grep -qE "^### $name|\`$name\`" docs/sql.md || echo "$name"
 	done
 )"
-# Users do not call the parts of the aggregate and of types, the triggers, the functions of the views and the planner's.
+# Users do not call the parts of the aggregate and of types, the triggers, the functions of the views and the planner's, and
+# those that a coordinator calls in its members.
 ok "README.md lists each function and view for users, once, and no other" "$(
-	public=$(grep -vE '^gpt_(perplexity_.*|texts.*|model_version_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows|support)$' <<<"$names")
+	public=$(grep -vE '^gpt_(perplexity_.*|texts.*|model_version_.*|.*_trigger|can_use|object_owner|job_owner|job_note|progress_rows|image_rows|stat_rows|setting_rows|support|member_.*)$' <<<"$names")
 	listed=$(sed -n '/^## Functions and views/,/^## Documents/p' README.md | grep '^|' | grep -vF 'text[]' | cut -d '|' -f 2 |
 		grep -oE '`gpt_[a-z_]+' | tr -d '`' | sort)
 	uniq -d <<<"$listed"

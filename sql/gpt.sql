@@ -242,6 +242,19 @@ REVOKE EXECUTE ON FUNCTION @extschema@.gpt_duplicates(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @extschema@.gpt_duplicates(text, text) IS
 	'rows of a query that repeat another one, as option "dedup" of a training finds them: exact or near';
 
+CREATE FUNCTION @extschema@.gpt_survey(query text, options jsonb DEFAULT '{}', word_floor bigint DEFAULT 5) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_survey' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_survey(text, jsonb, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_survey(text, jsonb, bigint) IS
+	'what a model of several servers needs to know of the rows of this one: counts, sizes, labels, and words that are not rare';
+
+CREATE FUNCTION @extschema@.gpt_agree(surveys bytea[], servers text[] DEFAULT NULL, options jsonb DEFAULT '{}', OUT tokenizer text,
+	OUT agreement jsonb) RETURNS record
+	AS 'MODULE_PATHNAME', 'gpt_agree' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_agree(bytea[], text[], jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_agree(bytea[], text[], jsonb) IS
+	'the tokenizer of the rows that several servers have surveyed, as tokenizer.json, and what else they have in common';
+
 CREATE FUNCTION @extschema@.gpt_wait(job bigint, timeout interval DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'gpt_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_wait(bigint, interval) IS
@@ -1049,6 +1062,26 @@ CREATE FUNCTION @extschema@.gpt_export_tokenizer(name text) RETURNS text
 COMMENT ON FUNCTION @extschema@.gpt_export_tokenizer(text) IS
 	'returns the tokenizer.json of a tokenizer, or of a model''s tokenizer';
 
+-- Other servers
+
+CREATE FUNCTION @extschema@.gpt_distribute(model text, servers text[], OUT server text, OUT version text, OUT bytes bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'gpt_distribute' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_distribute(text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_distribute(text, text[]) IS
+	'sends a version of a model to foreign servers, under the same name and number; returns what was sent';
+
+CREATE FUNCTION @extschema@.gpt_distribute_put("offset" bigint, bytes bytea) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_distribute_put' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_distribute_put(bigint, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_distribute_put(bigint, bytea) IS
+	'called by gpt_distribute of another server: takes the next bytes of a version';
+
+CREATE FUNCTION @extschema@.gpt_distribute_take(facts jsonb) RETURNS integer
+	AS 'MODULE_PATHNAME', 'gpt_distribute_take' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_distribute_take(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_distribute_take(jsonb) IS
+	'called by gpt_distribute of another server: publishes the version that has arrived; returns its number, or NULL if its bytes are missing';
+
 CREATE FUNCTION @extschema@.gpt_rollback(model text, version integer DEFAULT NULL) RETURNS integer
 	AS 'MODULE_PATHNAME', 'gpt_rollback' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.gpt_rollback(text, integer) IS
@@ -1324,7 +1357,8 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it 
 COMMENT ON COLUMN @extschema@.gpt_jobs.servers IS 'number of servers that it trains on';
 
 CREATE VIEW @extschema@.gpt_job_servers WITH (security_barrier) AS
-	SELECT s.job, s.member, s.server, s.state, s.step, s.steps_per_second, s.waiting_share, s.epoch, s.error, s.seen_at
+	SELECT s.job, s.member, s.server,
+		CASE WHEN j.state OPERATOR(pg_catalog.<>) 'running' AND s.state OPERATOR(pg_catalog.<>) 'lost' THEN 'ended' ELSE s.state END AS state, s.step, s.steps_per_second, s.waiting_share, s.epoch, s.error, s.seen_at
 	FROM @extschema@.gpt_job_server s JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) s.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_job_servers IS 'servers of the jobs that train on several, of the roles whose privileges the current role has';
@@ -1488,3 +1522,54 @@ COMMENT ON COLUMN @extschema@.gpt_maintain_errors.retry_at IS 'when the next try
 GRANT SELECT ON @extschema@.gpt_models, @extschema@.gpt_versions, @extschema@.gpt_images, @extschema@.gpt_tokenizers, @extschema@.gpt_jobs,
 	@extschema@.gpt_job_servers, @extschema@.gpt_stat_progress_train, @extschema@.gpt_train_log, @extschema@.gpt_stat_models, @extschema@.gpt_settings,
 	@extschema@.gpt_maintained, @extschema@.gpt_maintain_errors TO PUBLIC;
+
+-- Members of a training over servers: functions that its coordinator calls
+
+CREATE FUNCTION @extschema@.gpt_member_begin(spec jsonb) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_member_begin' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_begin(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_begin(jsonb) IS
+	'makes the session a member of a training over servers; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_counts() RETURNS SETOF bytea
+	AS 'MODULE_PATHNAME', 'gpt_member_counts' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_counts() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_counts() IS
+	'returns the survey of the rows of a member of a training over servers, in pieces; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_put(part text, "offset" bigint, bytes bytea) RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_member_put' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_put(text, bigint, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_put(text, bigint, bytea) IS
+	'sends a piece of the tokenizer, tokens, checkpoint or update to a member of a training over servers; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_take(part text, sha256 bytea, options jsonb DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_member_take' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_take(text, bytea, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_take(text, bytea, jsonb) IS
+	'verifies what was sent to a member of a training over servers, and uses it; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_run(first_step bigint, steps bigint, epoch integer, mesh jsonb DEFAULT NULL,
+		share float8 DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'gpt_member_run' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_run(bigint, bigint, integer, jsonb, float8) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_run(bigint, bigint, integer, jsonb, float8) IS
+	'makes steps of a training over servers in a member of it; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_delta("offset" bigint, length integer) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_member_delta' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_delta(bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_delta(bigint, integer) IS
+	'returns a piece of what a member of a training over servers has learnt in its last round; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_mesh(epoch integer) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'gpt_member_mesh' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_mesh(integer) FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_mesh(integer) IS
+	'opens the gradient channel of a member of a training over servers, and returns its address; its coordinator calls this';
+
+CREATE FUNCTION @extschema@.gpt_member_end() RETURNS void
+	AS 'MODULE_PATHNAME', 'gpt_member_end' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION @extschema@.gpt_member_end() FROM PUBLIC;
+COMMENT ON FUNCTION @extschema@.gpt_member_end() IS
+	'ends the membership of the session in a training over servers; its coordinator calls this';

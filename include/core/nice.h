@@ -13,6 +13,9 @@
  */
 extern void gpt_nice_init(void);
 
+/* For a session that has computed as a worker does: its priority is that of the server again. */
+extern void gpt_nice_end(void);
+
 /* The nice level for LmEngineOptions.nice: 0 to 19. */
 extern int gpt_nice_level(void);
 

@@ -162,6 +162,23 @@ typedef enum GptOnError
 } GptOnError;
 extern const char *gpt_on_error_name(int number);
 
+/* Values of option "data": the rows that the servers of a training read. */
+typedef enum GptData
+{
+	GPT_DATA_DEALT, /* all are read here, and dealt out */
+	GPT_DATA_LOCAL, /* each reads its own; not offered yet */
+} GptData;
+extern const char *gpt_data_name(int number);
+
+/* Values of option "on_loss": what a training does without one of its servers. */
+typedef enum GptOnLoss
+{
+	GPT_ON_LOSS_WAIT,
+	GPT_ON_LOSS_CONTINUE,
+	GPT_ON_LOSS_FAIL,
+} GptOnLoss;
+extern const char *gpt_on_loss_name(int number);
+
 /* Values of option "if_running": what happens when a job already makes the model. */
 typedef enum GptIfRunning
 {

@@ -140,6 +140,10 @@ typedef struct GptTrainOptions
 	double replay;
 	int64 keep_versions; /* GPT_CHOSEN: all */
 	GptIfRunning if_running;
+	const char *servers; /* JSON text of an array of names; NULL: this one alone */
+	int64 sync;
+	GptData data;
+	GptOnLoss on_loss;
 	bool generate; /* of gpt_evaluate, as what follows */
 	const char *base; /* NULL: the version that a model was fine-tuned from */
 	int64 max_tokens;

@@ -18,7 +18,9 @@ extern int gpt_max_workers; /* training jobs that run at once in the cluster */
 extern int gpt_train_threads; /* of a job */
 extern int gpt_threads; /* of a session */
 extern char *gpt_nice; /* "idle" or a nice level */
+extern char *gpt_gradient_address; /* "HOST" or "HOST:PORT"; "": none */
 extern int gpt_read_timeout; /* seconds */
+extern int gpt_peer_timeout; /* milliseconds */
 extern int gpt_max_corpus_size; /* MB */
 extern int gpt_checkpoint_interval; /* seconds; 0: after every step */
 extern int gpt_checkpoint_retention; /* seconds */

@@ -26,6 +26,26 @@ typedef struct GptTokenizerChoice
 	const char *special[GPT_MOST_SPECIAL];
 } GptTokenizerChoice;
 
+/* What is known of the texts of the training side. */
+typedef struct GptTokenizerTexts
+{
+	const GptTask *task;
+	int64 bytes;
+	int64 rows; /* this and the next three: 0 where they are not read */
+	int64 short_rows;
+	int64 characters;
+	int64 different_characters;
+	/* no tokenizer of characters is chosen: some of them are not known here */
+	bool lacks_characters;
+} GptTokenizerTexts;
+
+/* Whether a row with so many bytes of text, prompts included, is a short one. */
+extern bool gpt_tokenizer_row_is_short(const GptTask *task, size_t size);
+
+/* The choice of gpt_choose_tokenizer, of texts that have been read. */
+extern GptTokenizerChoice gpt_choose_tokenizer_of(const GptTrainOptions *options,
+												  const GptTokenizerTexts *texts);
+
 /*
  * What the options name, or else what suits the texts of the training side; options->tokenizer is
  * not the name of a stored tokenizer. The choice does not depend on the order of the rows. Reads

@@ -90,8 +90,33 @@ extern GptCorpus *gpt_corpus_create(const GptJob *job, const GptTrainOptions *op
 									const GptGivenTokenizer *given, const char *since,
 									GptProgress *progress);
 
-/* The options of a spool that follow from those of a training; those of its base are left out. */
+struct GptAgreement;
+
+/* The other servers of a training over several. */
+typedef struct GptTogether
+{
+	/* sends the survey of this server's rows, waits for the others', and agrees (agreement.h) */
+	const struct GptAgreement *(*agree)(void *context, const bytea *survey, LmTokenizer *tokenizer);
+	void *context;
+	int64 word_floor;
+} GptTogether;
+
+/*
+ * The same of rows that are a part of those of several servers, which agree on what all of them do
+ * alike. `agree` is called outside of transactions; tokenizer: that of the base, or a stored one,
+ * or NULL.
+ */
+extern GptCorpus *gpt_corpus_create_together(const GptJob *job, const GptTrainOptions *options,
+											 const GptGivenTokenizer *given, const char *since,
+											 const GptTogether *together, GptProgress *progress);
+
+/*
+ * The options of a spool that follow from those of a training; those of its base are left out,
+ * which _given adds, if there is one.
+ */
 extern GptSpoolOptions gpt_corpus_spool_options(const char *query, const GptTrainOptions *options);
+extern void gpt_corpus_spool_given(GptSpoolOptions *spool_options, const GptTrainOptions *options,
+								   const GptGivenTokenizer *given);
 
 /*
  * The chat template of conversations, as JSON text: the option's, or else in gpt_train a default;
@@ -140,6 +165,19 @@ extern GptCorpus *gpt_corpus_open(const GptJob *job, const GptCorpusRecord *reco
 								  const GptGivenTokenizer *given, GptProgress *progress);
 extern void gpt_corpus_record(GptCorpusRecord *record, const GptCorpus *corpus);
 extern void gpt_corpus_free(GptCorpus *corpus);
+
+/*
+ * src/corpus/corpus_member.c: of a member of a training over servers. _map maps a temporary file of
+ * the server as a token file, checks all of it but its ids, and closes the file; *crc is its
+ * CRC-32C. _unmap ends that. _receive makes the corpus of a record that another server has sent,
+ * with its tokenizer, in the current memory context; the mapped dataset must outlive it. is_own:
+ * the token file was made here, so its size and checksum are others. Raises ERRCODE_DATA_CORRUPTED
+ * where they do not fit.
+ */
+extern void gpt_corpus_map(LmDataset *dataset, uint32 *crc, int file);
+extern void gpt_corpus_unmap(LmDataset *dataset);
+extern GptCorpus *gpt_corpus_receive(const LmDataset *dataset, uint32 crc, bool is_own,
+									 const GptCorpusRecord *record, const LmTokenizerSpec *spec);
 
 /*
  * src/corpus/corpus_tokenizer.c: the tokenizer of the options, in the current memory context.

@@ -38,6 +38,7 @@ typedef struct GptLabelOptions
 	const char *const *names;
 	int n; /* ... 0: the labels of the rows */
 	bool grows; /* rows may have further labels */
+	bool is_part; /* fewer than two labels are no error: other tables have more */
 	bool sets; /* rows have sets of labels */
 	bool normalize_nfc; /* labels with the same NFC form are one, as for the tokenizer */
 	GptLabelEquality equality;

@@ -15,6 +15,21 @@ typedef struct GptNumbers
 	float scale; /* above 0; 0: not known yet */
 } GptNumbers;
 
+/* The moments of numbers with weights. */
+typedef struct GptMoments
+{
+	double weight; /* of all */
+	double mean;
+	double squares; /* weighted, of differences from the mean */
+} GptMoments;
+
+/*
+ * Adds the moments of further numbers (Chan et al. 1979, "Updating formulae and a pairwise
+ * algorithm for computing sample variances", equation 2.1). _numbers: mean and standard deviation.
+ */
+extern void gpt_moments_add(GptMoments *moments, const GptMoments *further);
+extern GptNumbers gpt_moments_numbers(const GptMoments *moments);
+
 /* Those of a model of numbers. */
 static inline GptNumbers
 gpt_numbers_of(const LmConfig *config)

@@ -33,6 +33,11 @@ extern GptPromptForm gpt_prompt_form_choose(const GptTrainOptions *options,
 											const struct GptGivenTokenizer *given,
 											const GptSpool *spool);
 
+/* The same of rows of a task; ending: the bytes in which all their prompts end. */
+extern GptPromptForm gpt_prompt_form_of(const GptTrainOptions *options,
+										const struct GptGivenTokenizer *given, const GptTask *task,
+										bool marked, LmBytes ending);
+
 /* Adds LM_SEPARATOR to the special tokens of a tokenizer that the job makes, if the form has it. */
 extern void gpt_prompt_form_special(GptTokenizerChoice *choice, const GptPromptForm *form);
 

@@ -45,6 +45,9 @@ typedef struct GptTask
 	GptTaskDocument documents[GPT_TASK_DOCUMENTS];
 } GptTask;
 
+/* The task of a name; NULL: there is none. */
+extern const GptTask *gpt_task_named(const char *name);
+
 /* Whether rows have this text. */
 static inline bool
 gpt_task_has(const GptTask *task, GptRowText text)

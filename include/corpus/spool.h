@@ -68,6 +68,8 @@ typedef struct GptSpoolOptions
 	uint64 seed; /* of the choice of these */
 	char **labels; /* [n_labels] the only ones that rows may have, or NULL */
 	int n_labels;
+	/* the spool is one of several: it may have one label alone, and gpt_spool_agree follows */
+	bool is_part;
 	bool multi_label; /* of those: rows have arrays */
 	GptNumbers numbers; /* of those: the label is a number */
 	bool pair; /* of those: rows have two texts */
@@ -187,6 +189,16 @@ extern const GptLabels *gpt_spool_labels(const GptSpool *spool);
 
 /* Of regression; otherwise its scale is 0. */
 extern GptNumbers gpt_spool_numbers(const GptSpool *spool);
+
+/* Of regression: the moments of the numbers of all training rows. Reads the spool. */
+extern GptMoments gpt_spool_moments(GptSpool *spool);
+
+/*
+ * What several servers have agreed on: the labels of all of them, among which are the spool's, in
+ * the order of the agreement, and the mean and scale of all numbers (scale 0: there are none).
+ * Documents have these from here on. What it needs of names is copied.
+ */
+extern void gpt_spool_agree(GptSpool *spool, char *const *names, int n, GptNumbers numbers);
 
 /*
  * From here on conversations are read as the contents of their messages, or as marked texts again:

@@ -153,6 +153,12 @@ typedef struct LmDataset
 	uint64_t seed;
 	/* [windows of both sides] for LmBatch.values; NULL: none. The caller's, as the file is */
 	const float *references;
+	/*
+	 * The share of one of several trainings on the same file: it draws the groups (JOINED: crops)
+	 * whose numbers have that remainder. lm_dataset_open sets 1 and 0, which draws all.
+	 */
+	uint64_t shares;
+	uint64_t share;
 } LmDataset;
 
 /*
@@ -166,10 +172,10 @@ uint64_t lm_windows_count(uint64_t n, int context);
 LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
 
 /*
- * Sets base, size, header, windows and sets of dataset; the other fields are the caller's to set.
- * base is aligned to 8 and outlives the dataset. Checks the header, every set, every group, and
- * every window against n_tokens and the one before it; ids are checked against the vocabulary when
- * they are read. LM_ERR_FORMAT.
+ * Sets base, size, header, windows, sets and shares of dataset; the other fields are the caller's
+ * to set. base is aligned to 8 and outlives the dataset. Checks the header, every set, every group,
+ * and every window against n_tokens and the one before it; ids are checked against the vocabulary
+ * when they are read. LM_ERR_FORMAT.
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
 

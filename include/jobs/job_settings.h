@@ -27,4 +27,7 @@ extern void gpt_job_settings_apply(Jsonb *settings);
 /* Inside a transaction: sets them until its end. */
 extern void gpt_job_settings_apply_local(Jsonb *settings);
 
+/* The same on another server, whose own limits of gpt stay. */
+extern void gpt_job_settings_apply_elsewhere(Jsonb *settings);
+
 #endif /* GPT_JOB_SETTINGS_H */

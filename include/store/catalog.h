@@ -151,6 +151,7 @@ typedef struct GptPublication
 	double validation_bits_per_byte;
 	bool partial;
 	bool candidate; /* the current version stays; not partial */
+	int32 number; /* of the version, which must be above all that were given; 0: the next */
 	/* a partial version of the run with these weights, which takes the state instead of a new one;
 	 * 0: none */
 	int32 made;

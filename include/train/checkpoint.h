@@ -26,7 +26,8 @@
 typedef struct GptCheckpoint
 {
 	pg_uuid_t run_id;
-	int file; /* -1: not open */
+	const char *path; /* NULL: the file was received */
+	int file;
 	off_t offset; /* where the next read begins */
 	char machine[256]; /* the processor and the kernels that wrote it */
 	GptCorpusRecord corpus;
@@ -56,6 +57,13 @@ extern void gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *tra
  * version of the library wrote it; ERRCODE_DATA_CORRUPTED if it is damaged.
  */
 extern GptCheckpoint *gpt_checkpoint_open(const pg_uuid_t *run_id);
+
+/*
+ * The same of a file that another server has sent, which stays the caller's. Raises an error for
+ * another version of the library, too. All bytes are those of the sender: what the caller uses of
+ * the numbers in plan, corpus and state, it checks before.
+ */
+extern GptCheckpoint *gpt_checkpoint_receive(int file, const pg_uuid_t *run_id);
 
 /*
  * Reads the weights into the trainer, the best ones into `best`, which the caller allocates if

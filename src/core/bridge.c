@@ -18,6 +18,7 @@
 
 #include "core/bridge.h"
 #include "core/nice.h"
+#include "core/pulse.h"
 #include "core/settings.h"
 
 #define BLOCK_HEADER_SIZE 16
@@ -280,7 +281,8 @@ reallocate(void *context, void *pointer, size_t size)
 static bool
 should_stop(void *context)
 {
-	if (QueryCancelPending || ProcDiePending)
+	gpt_pulse();
+	if (QueryCancelPending || ProcDiePending || ClientConnectionLost)
 	{
 		gpt_nice_hurry();
 		return true;

@@ -78,6 +78,15 @@ gpt_nice_init(void)
 		read_group();
 }
 
+void
+gpt_nice_end(void)
+{
+	gpt_nice_raise();
+	is_computing = false;
+	has_group = false;
+	level = 0;
+}
+
 int
 gpt_nice_level(void)
 {

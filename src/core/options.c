@@ -25,9 +25,11 @@
 
 #define AUTO "auto"
 
-static const char *const type_names[] = {"boolean", "integer", "number", "word", "text", "json"};
-static const char *const type_phrases[] = {"a boolean", "an integer", "a number",
-										   "a text",	"a text",	  "a text or an object"};
+static const char *const type_names[] = {"boolean", "integer", "number", "word",
+										 "text",	"json",	   "names"};
+static const char *const type_phrases[] = {"a boolean",		   "an integer", "a number",
+										   "a text",		   "a text",	 "a text or an object",
+										   "an array of texts"};
 
 static const char *const function_names[] = {"gpt_train",			"gpt_finetune", "gpt_evaluate",
 											 "gpt_train_tokenizer", "gpt_report",	"gpt_compare",
@@ -40,6 +42,7 @@ static const char *const function_examples[] = {
 static void set_defaults(GptTrainOptions *options);
 static void set_family(GptTrainOptions *options, Jsonb *json);
 static void set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *value);
+static const char *checked_names(const GptOption *option, const JsonbValue *value);
 
 /* ---- Reading ------------------------------------------------------------ */
 
@@ -236,6 +239,7 @@ set_defaults(GptTrainOptions *options)
 				break;
 			case OPTION_TEXT:
 			case OPTION_JSON:
+			case OPTION_NAMES:
 				*(const char **) target = value;
 				break;
 		}
@@ -313,8 +317,8 @@ checked_number(const GptOption *option, const JsonbValue *value)
 static void
 set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *value)
 {
-	static const enum jbvType json_types[] = {jbvBool,	 jbvNumeric, jbvNumeric,
-											  jbvString, jbvString,	 jbvString};
+	static const enum jbvType json_types[] = {jbvBool,	 jbvNumeric, jbvNumeric, jbvString,
+											  jbvString, jbvString,	 jbvArray};
 	void *target = field(options, option);
 
 	if (option->type == OPTION_JSON && value->type == jbvBinary &&
@@ -322,6 +326,12 @@ set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *v
 	{
 		*(const char **) target =
 			JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+		return;
+	}
+	if (option->type == OPTION_NAMES && value->type == jbvBinary &&
+		JsonContainerIsArray(value->val.binary.data))
+	{
+		*(const char **) target = checked_names(option, value);
 		return;
 	}
 	if (option->boolean_too && value->type == jbvBool)
@@ -369,7 +379,41 @@ set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *v
 			*(const char **) target = json.data;
 			break;
 		}
+		case OPTION_NAMES:
+			break; /* it is no scalar */
 	}
+}
+
+/* The array of an option as JSON text. */
+static const char *
+checked_names(const GptOption *option, const JsonbValue *value)
+{
+	JsonbContainer *array = value->val.binary.data;
+	uint32 n = JsonContainerSize(array);
+
+	if (n < 1 || n > option->maximum)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" must have 1 to %.0f names, not %u", option->name,
+							   option->maximum, n)));
+	for (uint32 i = 0; i < n; i++)
+	{
+		const JsonbValue *name = getIthJsonbValueFromContainer(array, i);
+
+		if (name->type != jbvString)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" must be an array of texts", option->name)));
+		for (uint32 j = 0; j < i; j++)
+		{
+			const JsonbValue *other = getIthJsonbValueFromContainer(array, j);
+
+			if (other->val.string.len == name->val.string.len &&
+				memcmp(other->val.string.val, name->val.string.val, name->val.string.len) == 0)
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("option \"%s\" has the name \"%.*s\" twice", option->name,
+									   name->val.string.len, name->val.string.val)));
+		}
+	}
+	return JsonbToCString(NULL, array, value->val.binary.len);
 }
 
 /* ---- Showing ------------------------------------------------------------ */
@@ -398,7 +442,8 @@ gpt_options_get(double *value, const GptTrainOptions *options, const char *name)
 	const GptOption *option = find_option(name, strlen(name));
 	const char *place = (const char *) options + (option != NULL ? option->offset : 0);
 
-	if (option == NULL || option->type == OPTION_TEXT || option->type == OPTION_JSON)
+	if (option == NULL || option->type == OPTION_TEXT || option->type == OPTION_JSON ||
+		option->type == OPTION_NAMES)
 		return false;
 	*value = option->type == OPTION_BOOLEAN	  ? *(const bool *) place
 			 : option->type == OPTION_INTEGER ? *(const int64 *) place
@@ -413,7 +458,8 @@ gpt_options_set(GptTrainOptions *options, const char *name, double value)
 	const GptOption *option = find_option(name, strlen(name));
 	char *place = (char *) options + (option != NULL ? option->offset : 0);
 
-	if (option == NULL || option->type == OPTION_TEXT || option->type == OPTION_JSON)
+	if (option == NULL || option->type == OPTION_TEXT || option->type == OPTION_JSON ||
+		option->type == OPTION_NAMES)
 		return false;
 	if (option->type == OPTION_BOOLEAN)
 		*(bool *) place = value != 0;
@@ -457,6 +503,7 @@ gpt_options_ask(const GptTrainOptions *options, const char *name)
 			break;
 		case OPTION_TEXT:
 		case OPTION_JSON:
+		case OPTION_NAMES:
 			asks = *(const char *const *) given != NULL;
 			break;
 	}

@@ -75,6 +75,8 @@ gpt_options_check(const GptTrainOptions *options)
 	check_architecture(options);
 	check_adapter(options);
 	check_gate(options);
+	if (options->servers != NULL && gpt_options_lora(options))
+		exclude("servers", "method", "Adapters are trained on one server.");
 	(void) gpt_clean_keep(options->clean, "clean");
 	if (options->chat_template != NULL)
 		(void) gpt_chat_template_parse(options->chat_template);

@@ -65,6 +65,10 @@
 	{                                                                                          \
 #name, functions, OPTION_JSON, NULL, 0, 0, NULL, FIELD(name), description, false, true \
 	}
+#define NAMES(functions, name, most, description)                                     \
+	{                                                                                 \
+#name, functions, OPTION_NAMES, NULL, 1, most, NULL, FIELD(name), description \
+	}
 #define JSON(functions, name, description)                                        \
 	{                                                                             \
 #name, functions, OPTION_JSON, NULL, 0, 0, NULL, FIELD(name), description \
@@ -308,6 +312,19 @@ const GptOption gpt_options_table[] = {
 		 "while another job makes the same model or tokenizer: error raises an error; skip submits "
 		 "no job and "
 		 "returns the number of the other; queue starts the job when the other has ended"),
+	NAMES(
+		BOTH, servers, 63,
+		"foreign servers of postgres_fdw on which the job trains too; gpt is installed there, and "
+		"the role has a user mapping for each"),
+	INTEGER(BOTH, sync, "50", 1, 10000,
+			"steps that each server makes by itself, before all of them average what they have "
+			"learnt (DiLoCo)"),
+	WORD(BOTH, data, "dealt", gpt_data_name,
+		 "rows of the servers: dealt reads them here, and sends their tokens to all, each of which "
+		 "trains on its share"),
+	WORD(BOTH, on_loss, "wait", gpt_on_loss_name,
+		 "when a server is lost: wait for it after the present round, continue without it until it "
+		 "is back, or fail"),
 	BOOLEAN(EVALUATE, generate, "true",
 			"generates completions and compares them with those of the rows"),
 	TEXT(EVALUATE, base,

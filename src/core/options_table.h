@@ -18,6 +18,7 @@ typedef enum GptOptionType
 	OPTION_WORD, /* an enumerator: of the word in the option's list */
 	OPTION_TEXT, /* const char * */
 	OPTION_JSON, /* the same: the JSON text of a text or an object */
+	OPTION_NAMES, /* the same: the JSON text of an array of different texts, at least one */
 } GptOptionType;
 
 /* A row of the table. */
@@ -27,7 +28,7 @@ typedef struct GptOption
 	int functions;
 	GptOptionType type;
 	const char *default_value; /* NULL: chosen by the job */
-	double minimum; /* of integers and numbers */
+	double minimum; /* of integers and numbers; of names the largest number of them is */
 	double maximum;
 	GptWordOf word_of; /* of words: the list; "auto" is one too where it is the default */
 	size_t offset; /* in GptTrainOptions */

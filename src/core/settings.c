@@ -23,7 +23,9 @@ int gpt_max_workers = 1;
 int gpt_train_threads = 0;
 int gpt_threads = 1;
 char *gpt_nice = NULL;
+char *gpt_gradient_address = NULL;
 int gpt_read_timeout = 3600;
+int gpt_peer_timeout = 10000;
 int gpt_max_corpus_size = 64 * 1024;
 int gpt_checkpoint_interval = 5 * SECS_PER_MINUTE;
 int gpt_checkpoint_retention = 7 * SECS_PER_DAY;
@@ -106,6 +108,12 @@ define_job_settings(void)
 	DefineCustomStringVariable(
 		"gpt.nice", "Sets the priority of training jobs: idle, or a nice level from 0 to 19.", NULL,
 		&gpt_nice, "idle", PGC_SIGHUP, 0, check_nice, NULL, NULL);
+	DefineCustomStringVariable(
+		"gpt.gradient_address",
+		"Sets where this server exchanges gradients with others: an address of it, HOST or "
+		"HOST:PORT.",
+		"Gradients are not encrypted: it should be of a private network. Empty means nowhere.",
+		&gpt_gradient_address, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 	DefineCustomIntVariable("gpt.read_timeout", "Limits how long a job may read its query.",
 							"0 means no limit.", &gpt_read_timeout, 3600, 0, INT_MAX / 1000,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
@@ -130,6 +138,10 @@ define_job_settings(void)
 							"cluster.",
 							NULL, &gpt_max_maintain_workers, 1, 1, 64, PGC_SIGHUP, 0, NULL, NULL,
 							NULL);
+	DefineCustomIntVariable(
+		"gpt.peer_timeout", "Sets after what silence a server of a training is lost.",
+		"One that answers nothing at all is lost after a second.", &gpt_peer_timeout, 10000, 1000,
+		3600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("gpt.autostart",
 							 "Starts the jobs that a restart of the server interrupted.",
 							 "Off keeps the jobs of a cloned cluster from continuing.",

@@ -47,26 +47,30 @@
 #define BYTES_FOR_TOKEN 170
 #define VOCABULARY_STEP 64
 
-/* Counts of the training side. */
-typedef struct Texts
-{
-	int64 rows;
-	int64 short_rows;
-	int64 characters; /* 0 where they are not counted */
-	int64 different_characters;
-} Texts;
-
-static GptTokenizerChoice choose_by_texts(const GptTrainOptions *options, GptSpool *spool,
-										  GptProgress *progress);
-static GptTokenizerChoice choose_bpe(const GptTrainOptions *options, const GptSpool *spool,
+static GptTokenizerChoice choose_by_texts(const GptTrainOptions *options,
+										  const GptTokenizerTexts *texts);
+static GptTokenizerChoice choose_bpe(const GptTrainOptions *options, const GptTokenizerTexts *texts,
 									 int64 characters);
 static LmTokenizerKind kind_of(const GptTrainOptions *options);
 static int64 least_count(const GptTrainOptions *options, int64 otherwise);
-static Texts read_texts(GptSpool *spool, bool counts_characters, GptProgress *progress);
+static bool needs_texts(const GptTrainOptions *options, const GptTask *task);
+static bool may_be_rare(const GptTokenizerTexts *texts);
+static void read_texts(GptTokenizerTexts *texts, GptSpool *spool, GptProgress *progress);
 static int64 count_different(LmCharsTrainer *trainer);
 
 GptTokenizerChoice
 gpt_choose_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+{
+	GptTokenizerTexts texts = {.task = gpt_spool_task(spool),
+							   .bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN)};
+
+	if (needs_texts(options, texts.task))
+		read_texts(&texts, spool, progress);
+	return gpt_choose_tokenizer_of(options, &texts);
+}
+
+GptTokenizerChoice
+gpt_choose_tokenizer_of(const GptTrainOptions *options, const GptTokenizerTexts *texts)
 {
 	GptTokenizerChoice choice;
 
@@ -76,8 +80,8 @@ gpt_choose_tokenizer(const GptTrainOptions *options, GptSpool *spool, GptProgres
 									(int) options->vocabulary, least_count(options, LEAST_COUNT), 0,
 									pstrdup("option \"vocabulary\" says so")};
 	if (options->tokenizer == NULL)
-		return choose_by_texts(options, spool, progress);
-	choice = choose_bpe(options, spool, 0);
+		return choose_by_texts(options, texts);
+	choice = choose_bpe(options, texts, 0);
 	choice.kind = kind_of(options);
 	if (choice.kind != LM_TOKENIZER_BPE)
 		choice.why =
@@ -105,11 +109,30 @@ gpt_choice_of_sample(const GptTokenizerChoice *choice, double share)
 
 /* Whether whole texts are judged, of which a head reads words, rather than written. */
 static bool
-wants_words(const GptSpool *spool)
+wants_words(const GptTask *task)
 {
-	const GptTask *task = gpt_spool_task(spool);
-
 	return task->labelled || task->measured || gpt_task_group(task) > 1;
+}
+
+/* Whether the choice depends on more than the bytes of the texts. */
+static bool
+needs_texts(const GptTrainOptions *options, const GptTask *task)
+{
+	return options->vocabulary == GPT_CHOSEN && options->tokenizer == NULL &&
+		   options->normalize == GPT_NORMALIZE_NONE && !wants_words(task);
+}
+
+/* The rule of many characters cannot hold for more bytes: a character has 4 at most. */
+static bool
+may_be_rare(const GptTokenizerTexts *texts)
+{
+	return !texts->task->prompted && texts->bytes / 4 < RARE_CHARACTER * ASSIGNED_CHARACTERS;
+}
+
+bool
+gpt_tokenizer_row_is_short(const GptTask *task, size_t size)
+{
+	return size <= (task->prompted ? SHORT_PROMPTED_ROW : SHORT_ROW);
 }
 
 /*
@@ -118,30 +141,27 @@ wants_words(const GptSpool *spool)
  * classifier's head counts runs of tokens, and wants words.
  */
 static GptTokenizerChoice
-choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *progress)
+choose_by_texts(const GptTrainOptions *options, const GptTokenizerTexts *texts)
 {
-	bool prompted = gpt_spool_prompted(spool);
-	/* The rule cannot hold for more bytes: a character has 4 at most. */
-	bool may_be_rare = !prompted && gpt_spool_bytes(spool, GPT_SIDE_TRAIN) / 4 <
-										RARE_CHARACTER * ASSIGNED_CHARACTERS;
-	Texts texts;
+	int64 characters = may_be_rare(texts) ? texts->characters : 0;
+	int64 different = may_be_rare(texts) ? texts->different_characters : 0;
 
-	if (options->normalize != GPT_NORMALIZE_NONE || wants_words(spool))
-		return choose_bpe(options, spool, 0);
-	texts = read_texts(spool, may_be_rare, progress);
-	if (options->documents == LM_DOCUMENTS_PACKED && texts.rows > 0 &&
-		(double) texts.short_rows >= SHORT_SHARE * (double) texts.rows)
-		return (GptTokenizerChoice){LM_TOKENIZER_BYTES, 0, 0, 0,
-									psprintf("nearly all rows have at most %d bytes",
-											 prompted ? SHORT_PROMPTED_ROW : SHORT_ROW)};
-	if (texts.different_characters >= MANY_CHARACTERS &&
-		texts.characters < RARE_CHARACTER * texts.different_characters)
+	if (!needs_texts(options, texts->task))
+		return choose_bpe(options, texts, 0);
+	if (options->documents == LM_DOCUMENTS_PACKED && texts->rows > 0 &&
+		(double) texts->short_rows >= SHORT_SHARE * (double) texts->rows)
 		return (GptTokenizerChoice){
-			LM_TOKENIZER_CHARS, 0, 0, 0,
-			psprintf("the texts have " INT64_FORMAT " different characters, and each occurs "
-					 "only " INT64_FORMAT " times on average",
-					 texts.different_characters, texts.characters / texts.different_characters)};
-	return choose_bpe(options, spool, texts.different_characters);
+			LM_TOKENIZER_BYTES, 0, 0, 0,
+			psprintf("nearly all rows have at most %d bytes",
+					 texts->task->prompted ? SHORT_PROMPTED_ROW : SHORT_ROW)};
+	if (different >= MANY_CHARACTERS && characters < RARE_CHARACTER * different &&
+		!texts->lacks_characters)
+		return (GptTokenizerChoice){LM_TOKENIZER_CHARS, 0, 0, 0,
+									psprintf("the texts have " INT64_FORMAT
+											 " different characters, and each occurs "
+											 "only " INT64_FORMAT " times on average",
+											 different, characters / different)};
+	return choose_bpe(options, texts, different);
 }
 
 /*
@@ -150,21 +170,21 @@ choose_by_texts(const GptTrainOptions *options, GptSpool *spool, GptProgress *pr
  * limit.
  */
 static GptTokenizerChoice
-choose_bpe(const GptTrainOptions *options, const GptSpool *spool, int64 characters)
+choose_bpe(const GptTrainOptions *options, const GptTokenizerTexts *texts, int64 characters)
 {
-	int64 bytes = gpt_spool_bytes(spool, GPT_SIDE_TRAIN);
+	int64 bytes = texts->bytes;
 	int root = (int) Min(LARGEST_VOCABULARY,
 						 rint(sqrt((double) bytes) / VOCABULARY_STEP) * VOCABULARY_STEP);
 	int64 min_count;
 	int largest;
 
-	if (wants_words(spool))
+	if (wants_words(texts->task))
 		return (GptTokenizerChoice){
 			LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, root), LEAST_COUNT, 0,
 			psprintf("the texts to learn have " INT64_FORMAT " bytes", bytes)};
 	min_count = least_count(options, FREQUENT);
 	largest = Max(LARGEST_SMALL_VOCABULARY, root);
-	if (gpt_spool_prompted(spool) || characters > 0)
+	if (texts->task->prompted || characters > 0)
 		largest = (int) Min(largest, characters + bytes / BYTES_FOR_TOKEN);
 	return (GptTokenizerChoice){LM_TOKENIZER_BPE, Max(SMALLEST_VOCABULARY, largest), min_count,
 								LEAST_GAIN,
@@ -190,18 +210,16 @@ count_characters(const GptDocument *document)
 	return n;
 }
 
-/* Reads the training side. */
-static Texts
-read_texts(GptSpool *spool, bool counts_characters, GptProgress *progress)
+/* Reads the training side. Characters are counted only where they can matter. */
+static void
+read_texts(GptTokenizerTexts *texts, GptSpool *spool, GptProgress *progress)
 {
-	int shortest = gpt_spool_prompted(spool) ? SHORT_PROMPTED_ROW : SHORT_ROW;
 	LmCharsTrainer *trainer = NULL;
-	Texts texts = {0};
 	size_t size = 0;
 	GptDocument document;
 	LmError error;
 
-	if (counts_characters &&
+	if (may_be_rare(texts) &&
 		(trainer = lm_chars_trainer_create(gpt_bridge_host(CurrentMemoryContext), &error)) == NULL)
 		gpt_bridge_raise(&error);
 	gpt_spool_rewind(spool);
@@ -216,16 +234,15 @@ read_texts(GptSpool *spool, bool counts_characters, GptProgress *progress)
 			   !lm_chars_trainer_add(trainer, document.text, document.size, &error))
 			gpt_bridge_retry_row(&error, document.query, document.row);
 		if (trainer != NULL)
-			texts.characters += count_characters(&document);
+			texts->characters += count_characters(&document);
 		if (document.is_prompt || document.is_pair)
 			continue;
-		texts.rows++;
-		texts.short_rows += size <= (size_t) shortest;
+		texts->rows++;
+		texts->short_rows += gpt_tokenizer_row_is_short(texts->task, size);
 		size = 0;
 	}
 	if (trainer != NULL)
-		texts.different_characters = count_different(trainer);
-	return texts;
+		texts->different_characters = count_different(trainer);
 }
 
 /* Frees the trainer. */

@@ -19,6 +19,7 @@
 #include "core/lock.h"
 #include "core/settings.h"
 #include "core/stop.h"
+#include "corpus/agreement.h"
 #include "corpus/corpus.h"
 #include "corpus/facts.h"
 #include "corpus/spool.h"
@@ -31,7 +32,8 @@
 #define PIECE_SIZE (4 * 1024 * 1024)
 
 static GptSpool *read_rows(const GptJob *job, const GptTrainOptions *options,
-						   const GptGivenTokenizer *given, bool normalize_nfc, const char *since);
+						   const GptGivenTokenizer *given, bool normalize_nfc, const char *since,
+						   bool is_part);
 static void check_still_ours(const GptJob *job);
 static void open_file(GptCorpus *corpus, const GptJob *job, GptProgress *progress);
 
@@ -102,6 +104,50 @@ GptCorpus *
 gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
 				  const char *since, GptProgress *progress)
 {
+	return gpt_corpus_create_together(job, options, given, since, NULL, progress);
+}
+
+/* The tokenizer of this server's rows alone. */
+static void
+train_tokenizer(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *spool,
+				GptProgress *progress)
+{
+	GptTokenizerChoice choice;
+
+	gpt_spool_read_contents(spool, true);
+	choice = gpt_choose_tokenizer(options, spool, progress);
+	gpt_corpus_special(&choice, options, corpus);
+	corpus->tokenizer = gpt_corpus_tokenizer(options, &choice, spool, progress);
+	gpt_spool_read_contents(spool, false);
+	corpus->why_tokenizer = choice.why;
+}
+
+/* What all servers do alike, and the tokenizer of the rows of all. */
+static const GptAgreement *
+agree(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *spool,
+	  const GptTogether *together, GptProgress *progress)
+{
+	bytea *survey =
+		gpt_survey_write(options, spool, together->word_floor, corpus->tokenizer, progress);
+	const GptAgreement *agreement = together->agree(together->context, survey, corpus->tokenizer);
+
+	pfree(survey);
+	if (corpus->tokenizer == NULL)
+	{
+		corpus->tokenizer = agreement->tokenizer;
+		corpus->why_tokenizer = agreement->why_tokenizer;
+	}
+	corpus->prompt = agreement->prompt;
+	gpt_spool_agree(spool, agreement->labels, agreement->n_labels, agreement->numbers);
+	return agreement;
+}
+
+GptCorpus *
+gpt_corpus_create_together(const GptJob *job, const GptTrainOptions *options,
+						   const GptGivenTokenizer *given, const char *since,
+						   const GptTogether *together, GptProgress *progress)
+{
+	const GptAgreement *agreement = NULL;
 	GptCorpus *corpus = palloc0(sizeof(GptCorpus));
 	GptTokenFileOptions file;
 	GptSpool *spool;
@@ -115,7 +161,8 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 														&corpus->tokenizer_is_stored);
 
 	gpt_progress_phase(progress, "reading");
-	spool = read_rows(job, options, given, gpt_corpus_normalizes(corpus, options), since);
+	spool = read_rows(job, options, given, gpt_corpus_normalizes(corpus, options), since,
+					  together != NULL);
 	if (spool == NULL)
 	{
 		lm_tokenizer_free(corpus->tokenizer);
@@ -138,17 +185,10 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	corpus->facts = gpt_facts_collect(spool, progress);
 
 	gpt_progress_phase(progress, "training the tokenizer");
-	if (corpus->tokenizer == NULL)
-	{
-		GptTokenizerChoice choice;
-
-		gpt_spool_read_contents(spool, true);
-		choice = gpt_choose_tokenizer(options, spool, progress);
-		gpt_corpus_special(&choice, options, corpus);
-		corpus->tokenizer = gpt_corpus_tokenizer(options, &choice, spool, progress);
-		gpt_spool_read_contents(spool, false);
-		corpus->why_tokenizer = choice.why;
-	}
+	if (together != NULL)
+		agreement = agree(corpus, options, spool, together, progress);
+	else if (corpus->tokenizer == NULL)
+		train_tokenizer(corpus, options, spool, progress);
 
 	gpt_prompt_form_fit(&corpus->prompt, corpus->tokenizer);
 	corpus->extras = gpt_prompt_form_extras(&corpus->prompt, corpus->extras);
@@ -156,6 +196,8 @@ gpt_corpus_create(const GptJob *job, const GptTrainOptions *options, const GptGi
 	gpt_progress_phase(progress, "tokenizing");
 	file = gpt_token_file_options(options);
 	file.prompt = gpt_prompt_form_template(&corpus->prompt);
+	if (agreement != NULL && agreement->context > 0)
+		file.context = agreement->context;
 	file.run_id = &job->run_id;
 	file.n_threads = gpt_settings_train_threads(options->threads);
 	file.sizes = &corpus->facts->tokens;
@@ -305,25 +347,32 @@ gpt_corpus_spool_options(const char *query, const GptTrainOptions *options)
 	};
 }
 
+void
+gpt_corpus_spool_given(GptSpoolOptions *spool_options, const GptTrainOptions *options,
+					   const GptGivenTokenizer *given)
+{
+	spool_options->chat = gpt_corpus_chat_template(options, given);
+	if (given == NULL)
+		return;
+	if (options->clean == NULL)
+		spool_options->cleaner = gpt_cleaner_create(gpt_extras_clean(given->extras));
+	spool_options->labels = given->labels;
+	spool_options->n_labels = given->n_labels;
+	spool_options->multi_label = given->multi_label;
+	spool_options->numbers = given->numbers;
+	spool_options->pair = given->pair;
+}
+
 static GptSpool *
 read_rows(const GptJob *job, const GptTrainOptions *options, const GptGivenTokenizer *given,
-		  bool normalize_nfc, const char *since)
+		  bool normalize_nfc, const char *since, bool is_part)
 {
 	GptSpoolOptions spool_options = gpt_corpus_spool_options(job->query, options);
 
 	spool_options.since = since;
 	spool_options.normalize_nfc = normalize_nfc;
-	spool_options.chat = gpt_corpus_chat_template(options, given);
-	if (options->clean == NULL && given != NULL)
-		spool_options.cleaner = gpt_cleaner_create(gpt_extras_clean(given->extras));
-	if (given != NULL)
-	{
-		spool_options.labels = given->labels;
-		spool_options.n_labels = given->n_labels;
-		spool_options.multi_label = given->multi_label;
-		spool_options.numbers = given->numbers;
-		spool_options.pair = given->pair;
-	}
+	spool_options.is_part = is_part;
+	gpt_corpus_spool_given(&spool_options, options, given);
 	return gpt_corpus_read(job, &spool_options);
 }
 

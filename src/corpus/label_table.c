@@ -74,6 +74,7 @@ struct GptLabelTable
 	MemoryContext context; /* of everything here */
 	uint32 n_given; /* names, whose numbers stay */
 	bool is_fixed; /* no name is added */
+	bool is_part; /* it may have fewer than two labels */
 	bool normalize_nfc;
 	HTAB *names; /* Spelling */
 	TypeEquality *equality; /* NULL: bytes tell labels apart */
@@ -122,6 +123,7 @@ gpt_label_table_create(const GptLabelOptions *options)
 
 	table->context = context;
 	table->normalize_nfc = options->normalize_nfc;
+	table->is_part = options->is_part;
 	table->names =
 		hash_create("gpt labels", 128, &control,
 					HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_KEYCOPY | HASH_CONTEXT);
@@ -485,10 +487,10 @@ sort_names(GptLabelTable *table)
 	const char **names =
 		MemoryContextAlloc(table->context, Max(table->n_names, 1) * sizeof(char *));
 
-	if (table->sets != NULL && table->n_names == 0)
+	if (table->sets != NULL && table->n_names == 0 && !table->is_part)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND), errmsg("no row has a label"),
 						errdetail("In all rows the array \"label\" is empty.")));
-	if (table->sets == NULL && table->n_names < 2)
+	if (table->sets == NULL && table->n_names < 2 && !table->is_part)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("rows have only one label, \"%s\"", entries[0]->name),
 						errdetail("A classifier needs at least two.")));

@@ -42,8 +42,15 @@ GptPromptForm
 gpt_prompt_form_choose(const GptTrainOptions *options, const GptGivenTokenizer *given,
 					   const GptSpool *spool)
 {
+	return gpt_prompt_form_of(options, given, gpt_spool_task(spool), gpt_spool_marked(spool),
+							  gpt_spool_ending(spool));
+}
+
+GptPromptForm
+gpt_prompt_form_of(const GptTrainOptions *options, const GptGivenTokenizer *given,
+				   const GptTask *task, bool marked, LmBytes common)
+{
 	GptPromptForm form = {.template = AS_IT_IS};
-	LmBytes common = gpt_spool_ending(spool);
 	size_t n_end = lm_prompt_ending(common);
 
 	if (options->prompt_template != NULL)
@@ -55,10 +62,10 @@ gpt_prompt_form_choose(const GptTrainOptions *options, const GptGivenTokenizer *
 				sizeof(form.template));
 		return form;
 	}
-	if (take_base(&form, given) || !gpt_spool_prompted(spool) || gpt_spool_marked(spool))
+	if (take_base(&form, given) || !task->prompted || marked)
 		return form;
 	/* The base, with which it is compared, reads prompts as the fine-tuned model does. */
-	if (given != NULL && strcmp(gpt_spool_task(spool)->name, GPT_TASK_PREFERENCE) == 0)
+	if (given != NULL && strcmp(task->name, GPT_TASK_PREFERENCE) == 0)
 		return form;
 	form.is_kept = true;
 	if (n_end > 0)

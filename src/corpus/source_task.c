@@ -107,6 +107,17 @@ static const GptTask tasks[] = {
 	 PAIR},
 };
 
+const GptTask *
+gpt_task_named(const char *name)
+{
+	for (int i = 0; i < lengthof(tasks); i++)
+	{
+		if (strcmp(tasks[i].name, name) == 0)
+			return &tasks[i];
+	}
+	return NULL;
+}
+
 bool
 gpt_task_takes_as_text(const GptTask *task, GptRole role)
 {

@@ -116,8 +116,14 @@ take_numbers(GptSpool *spool, const GptSpoolOptions *options)
 	labels->names = names;
 	spool->sorted_labels = labels;
 	spool->numbers = (GptNumbers){0, 1};
-	spool->numbers =
-		options->numbers.scale > 0 ? options->numbers : gpt_spool_measure_numbers(spool);
+	if (options->numbers.scale > 0)
+		spool->numbers = options->numbers;
+	else
+	{
+		GptMoments moments = gpt_spool_moments(spool);
+
+		spool->numbers = gpt_moments_numbers(&moments);
+	}
 }
 
 /* Whether near rows are too many to be counted for a report alone, by time or by memory. */
@@ -135,6 +141,7 @@ create_labels(const GptSpoolOptions *options, const GptSourceShape *shape)
 		.names = (const char *const *) options->labels,
 		.n = options->n_labels,
 		.grows = true,
+		.is_part = options->is_part,
 		.sets = shape->label_is_set,
 		.normalize_nfc = options->normalize_nfc,
 	};
@@ -355,8 +362,9 @@ begin_document(GptDocument *document, const GptSpool *spool)
 		.query = gpt_source_name(record->flags & GPT_ROW_VALIDATION_QUERY ? GPT_SOURCE_VALIDATION
 																		  : GPT_SOURCE_TRAIN),
 		.weight = record->weight,
-		.label =
-			spool->task->measured ? gpt_spool_number_bits(spool, record->target) : spool->label,
+		.label = spool->task->measured	 ? gpt_spool_number_bits(spool, record->target)
+				 : spool->agreed != NULL ? spool->agreed[spool->label]
+										 : spool->label,
 		.target = record->target,
 	};
 }

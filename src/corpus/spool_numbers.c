@@ -12,32 +12,50 @@
 
 #include "corpus/spool_private.h"
 
-GptNumbers
-gpt_spool_measure_numbers(GptSpool *spool)
+GptMoments
+gpt_spool_moments(GptSpool *spool)
 {
-	double weight = 0;
-	double mean = 0;
-	double squares = 0; /* of differences from the mean */
-	double scale;
+	GptMoments moments = {0, 0, 0};
 	GptDocument document;
 
 	gpt_spool_rewind(spool);
 	while (gpt_spool_next(&document, spool))
 	{
-		double difference = document.target - mean;
+		double difference = document.target - moments.mean;
 
 		/* Of two texts of a row the second counts. */
 		if (document.side != GPT_SIDE_TRAIN || document.is_pair)
 			continue;
-		weight += document.weight;
-		mean += difference * document.weight / weight;
-		squares += document.weight * difference * (document.target - mean);
+		moments.weight += document.weight;
+		moments.mean += difference * document.weight / moments.weight;
+		moments.squares += document.weight * difference * (document.target - moments.mean);
 	}
+	return moments;
+}
+
+void
+gpt_moments_add(GptMoments *moments, const GptMoments *further)
+{
+	double weight = moments->weight + further->weight;
+	double difference = further->mean - moments->mean;
+
+	if (further->weight <= 0)
+		return;
+	moments->squares +=
+		further->squares + difference * difference * moments->weight * further->weight / weight;
+	moments->mean += difference * further->weight / weight;
+	moments->weight = weight;
+}
+
+GptNumbers
+gpt_moments_numbers(const GptMoments *moments)
+{
+	double scale = sqrt(moments->squares / moments->weight);
+
 	/* Of equal numbers any scale will do; a very small one would make rounding errors large. */
-	scale = sqrt(squares / weight);
-	if (scale <= fabs(mean) * FLT_EPSILON || scale < FLT_MIN)
+	if (scale <= fabs(moments->mean) * FLT_EPSILON || scale < FLT_MIN)
 		scale = 1;
-	return (GptNumbers){(float) mean, (float) scale};
+	return (GptNumbers){(float) moments->mean, (float) scale};
 }
 
 uint32

@@ -47,6 +47,7 @@ struct GptSpool
 	bool has_ending;
 	GptLabelTable *labels; /* NULL: there is no such column */
 	const GptLabels *sorted_labels; /* in the end; one of numbers has the name of their column */
+	const uint32 *agreed; /* by the number of a label: that of the agreement; NULL: the same */
 	GptNumbers numbers;
 	GptOldRows *old; /* while the query is read, if old rows are replayed; else NULL */
 	bool replays; /* the row that is added is an old one */
@@ -119,9 +120,6 @@ extern bool gpt_spool_is_new(GptSpool *spool, const GptSourceRow *row);
 extern const char *gpt_spool_watermark_text(GptSpool *spool);
 
 /* ---- src/corpus/spool_numbers.c ------------------------------------------------- */
-
-/* The mean and standard deviation of the numbers of all training rows. */
-extern GptNumbers gpt_spool_measure_numbers(GptSpool *spool);
 
 /* The bits of a number, standardised by spool->numbers, as a window's label. */
 extern uint32 gpt_spool_number_bits(const GptSpool *spool, double number);

@@ -130,7 +130,7 @@ start_writer(GptTokenWriter *writer, const GptTokenFileOptions *options, LmToken
 	writer->header.masked = masked;
 
 	writer->file = options->run_id != NULL ? gpt_run_file_create(options->run_id, GPT_TOKENS)
-										   : OpenTemporaryFile(false);
+										   : OpenTemporaryFile(options->keep);
 	gpt_token_writer_append(writer, &writer->header, sizeof(writer->header));
 }
 

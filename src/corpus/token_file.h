@@ -25,6 +25,7 @@ typedef struct GptTokenFileOptions
 	bool keep_order; /* keeps the query's order; otherwise sorts by the hash of (text, seed) */
 	uint64 seed;
 	int n_threads; /* 0: encodes in the thread of the process */
+	bool keep; /* that outlasts it, until FileClose */
 	File file; /* in the end, where there is no run */
 	int64 n_cut; /* in the end, rows of several parts that lose tokens beyond the context */
 	int context; /* 0: chosen from the lengths of the documents */
@@ -55,6 +56,13 @@ extern void gpt_token_file_load(LmDataset *dataset, File file);
  */
 extern void gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id);
 extern void gpt_token_file_close(LmDataset *dataset);
+
+/*
+ * Maps a temporary file, whatever it holds, checks it as _open does, and closes it, so that nothing
+ * of it stays when the process ends. The caller has flushed nothing: the server writes such files
+ * at once.
+ */
+extern void gpt_token_file_take(LmDataset *dataset, File file);
 
 /* Whether the run has a file; one in the form of an earlier version counts as none. */
 extern bool gpt_token_file_exists(const pg_uuid_t *run_id);

@@ -96,6 +96,31 @@ gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
 }
 
 void
+gpt_token_file_take(LmDataset *dataset, File received)
+{
+	char *path = pstrdup(FilePathName(received));
+	int file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
+	struct stat status;
+	void *base;
+	LmError error;
+
+	if (file < 0 || fstat(file, &status) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	base = status.st_size > 0 ? mmap(NULL, status.st_size, PROT_READ, MAP_SHARED, file, 0)
+							  : MAP_FAILED;
+	close(file);
+	if (base == MAP_FAILED)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not map file \"%s\": %m", path)));
+	if (!lm_dataset_open(dataset, base, status.st_size, &error))
+	{
+		munmap(base, status.st_size);
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("the token file is corrupted: %s", error.message)));
+	}
+	FileClose(received);
+}
+
+void
 gpt_token_file_close(LmDataset *dataset)
 {
 	munmap(unconstify(void *, dataset->base), dataset->size);

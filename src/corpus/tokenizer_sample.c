@@ -10,6 +10,7 @@
 
 #include "mb/pg_wchar.h"
 
+#include "core/compat.h"
 #include "core/settings.h"
 #include "corpus/tokenizer_sample.h"
 
@@ -18,6 +19,7 @@
 
 /* of the documents; if this still needs too much memory, the job fails */
 #define SMALLEST_SHARE 1e-6
+#define LARGEST_LEAST ((int64) 1 << 40) /* count */
 
 /* A tokenizer is made of all texts, unless it is only a part of a job's work. */
 double
@@ -89,15 +91,29 @@ gpt_tokenizer_sample_next(GptDocument *document, GptTokenizerSample *sample, Gpt
 	return false;
 }
 
+pg_noreturn static void
+raise_memory(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					errmsg("training a tokenizer needs more memory than half of "
+						   "gpt.max_memory, " INT64_FORMAT " MB",
+						   gpt_settings_max_memory() / 2 / 1024 / 1024),
+					errhint("Raise gpt.max_memory, or use the tokenizer \"bytes\".")));
+}
+
 void
 gpt_tokenizer_sample_check(double share)
 {
 	if (share < SMALLEST_SHARE)
-		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						errmsg("training a tokenizer needs more memory than half of "
-							   "gpt.max_memory, " INT64_FORMAT " MB",
-							   gpt_settings_max_memory() / 2 / 1024 / 1024),
-						errhint("Raise gpt.max_memory, or use the tokenizer \"bytes\".")));
+		raise_memory();
+}
+
+void
+gpt_tokenizer_leave_out(int64 *least)
+{
+	*least = Max(2, 2 * *least);
+	if (*least > LARGEST_LEAST)
+		raise_memory();
 }
 
 void

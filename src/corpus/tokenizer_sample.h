@@ -37,6 +37,12 @@ extern void gpt_tokenizer_sample_end(GptTokenizerSample *sample);
 /* Raises an error where the share is so small that no smaller one is tried. */
 extern void gpt_tokenizer_sample_check(double share);
 
+/*
+ * Words with counts below `least` were left out and there is still too little memory: doubles it,
+ * and raises an error where it is so large that no larger one is tried.
+ */
+extern void gpt_tokenizer_leave_out(int64 *least);
+
 /* Raises an error if a training reached fewer tokens than the option `vocabulary` wants. */
 extern void gpt_tokenizer_sample_check_vocabulary(const GptTrainOptions *options,
 												  const GptTokenizerChoice *choice, int reached);

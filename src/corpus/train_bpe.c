@@ -52,6 +52,7 @@ typedef struct Training
 	const GptTrainOptions *options;
 	GptProgress *progress;
 	LmBpeTrainer *trainer;
+	GptWordCounts *counts; /* of several servers; NULL: texts are counted */
 	char *batch; /* documents that wait for a run */
 	size_t size;
 	LmBytes *texts;
@@ -67,6 +68,7 @@ static Training *start_training(const GptTrainOptions *options, const GptTokeniz
 static void note_share(double share, const GptProgress *progress);
 static void release_trainer(void *training);
 static bool train(Training *training, GptSpool *spool, double share, int vocabulary);
+static bool put_words(Training *training, const GptWordCounts *counts);
 static void count_document(Training *training, const GptDocument *document);
 static void count_batch(Training *training);
 static void spill_words(Training *training);
@@ -99,6 +101,51 @@ gpt_train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice, 
 	if (options->makes_tokenizer && share < 1)
 		note_share(share, progress);
 	return tokenizer;
+}
+
+LmTokenizer *
+gpt_train_bpe_of(const GptTrainOptions *options, const GptTokenizerChoice *choice,
+				 GptWordCounts *counts, GptProgress *progress)
+{
+	LmTokenizer *tokenizer = NULL;
+
+	while (tokenizer == NULL)
+	{
+		Training *training = start_training(options, choice, progress);
+
+		training->counts = counts;
+		if (put_words(training, counts) && merge_pairs(training, choice->vocabulary))
+			tokenizer = make_tokenizer(training, choice, NULL);
+		else
+			gpt_tokenizer_leave_out(&counts->least);
+		MemoryContextDelete(training->context);
+	}
+	return tokenizer;
+}
+
+/* False when they need too much memory. */
+static bool
+put_words(Training *training, const GptWordCounts *counts)
+{
+	GptWordWalk walk = {.counts = counts};
+	LmError error;
+	int64 count;
+	LmBytes word;
+
+	while (gpt_word_walk_next(&word, &count, &walk))
+	{
+		if (!lm_bpe_trainer_put(training->trainer, word, count, &error))
+			return fits(&error);
+	}
+	return true;
+}
+
+static double
+count_tokens(void *counts, LmTokenizer *tokenizer)
+{
+	double bytes;
+
+	return gpt_word_counts_tokens(&bytes, tokenizer, counts);
 }
 
 /* A job that makes a tokenizer is expected to read all rows. */
@@ -345,6 +392,8 @@ make_tokenizer(Training *training, const GptTokenizerChoice *choice, GptSpool *s
 	while ((spec = lm_bpe_trainer_finish(training->trainer, vocabulary, &reached, &error)) == NULL)
 		gpt_bridge_retry(&error);
 	gpt_tokenizer_sample_check_vocabulary(options, choice, reached + choice->n_special);
-	kept = gpt_worthwhile_tokens(spec, choice->least_gain, spool, training->progress);
+	kept = training->counts != NULL
+			   ? gpt_worthwhile_tokens_by(spec, choice->least_gain, count_tokens, training->counts)
+			   : gpt_worthwhile_tokens(spec, choice->least_gain, spool, training->progress);
 	return gpt_corpus_tokenizer_made(&kept, choice);
 }

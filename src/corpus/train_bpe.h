@@ -9,6 +9,7 @@
 #include "core/options.h"
 #include "corpus/choose_tokenizer.h"
 #include "corpus/spool.h"
+#include "corpus/word_counts.h"
 #include "store/progress.h"
 
 /*
@@ -20,5 +21,10 @@
  */
 extern LmTokenizer *gpt_train_bpe(const GptTrainOptions *options, const GptTokenizerChoice *choice,
 								  GptSpool *spool, GptProgress *progress);
+
+/* The same from the words of several servers. */
+extern LmTokenizer *gpt_train_bpe_of(const GptTrainOptions *options,
+									 const GptTokenizerChoice *choice, GptWordCounts *counts,
+									 GptProgress *progress);
 
 #endif /* GPT_TRAIN_BPE_H */

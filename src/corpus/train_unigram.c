@@ -30,6 +30,7 @@ typedef struct Training
 static Training *start_training(const GptTrainOptions *options, const GptTokenizerChoice *choice,
 								GptProgress *progress);
 static void release_trainer(void *training);
+static bool put_words(Training *training, const GptWordCounts *counts);
 static bool count_words(Training *training, GptSpool *spool, double share);
 static bool choose_tokens(Training *training);
 static const LmTokenizerSpec *finish(Training *training, int *reached);
@@ -62,6 +63,49 @@ gpt_train_unigram(const GptTrainOptions *options, const GptTokenizerChoice *choi
 		MemoryContextDelete(training->context);
 	}
 	return tokenizer;
+}
+
+LmTokenizer *
+gpt_train_unigram_of(const GptTrainOptions *options, const GptTokenizerChoice *choice,
+					 GptWordCounts *counts, GptProgress *progress)
+{
+	LmTokenizer *tokenizer = NULL;
+
+	while (tokenizer == NULL)
+	{
+		Training *training = start_training(options, choice, progress);
+		const LmTokenizerSpec *spec = NULL;
+		int reached;
+
+		if (put_words(training, counts) && choose_tokens(training))
+			spec = finish(training, &reached);
+		if (spec == NULL)
+			gpt_tokenizer_leave_out(&counts->least);
+		else
+		{
+			gpt_tokenizer_sample_check_vocabulary(options, choice, reached + choice->n_special);
+			tokenizer = gpt_corpus_tokenizer_made(spec, choice);
+		}
+		MemoryContextDelete(training->context);
+	}
+	return tokenizer;
+}
+
+/* False when they need too much memory. */
+static bool
+put_words(Training *training, const GptWordCounts *counts)
+{
+	GptWordWalk walk = {.counts = counts};
+	LmError error;
+	int64 count;
+	LmBytes word;
+
+	while (gpt_word_walk_next(&word, &count, &walk))
+	{
+		if (!lm_unigram_trainer_put(training->trainer, word, count, &error))
+			return retry(&error);
+	}
+	return true;
 }
 
 /* ICU's part of the trainer is outside of memory contexts, so the context releases it. */

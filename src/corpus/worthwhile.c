@@ -22,24 +22,39 @@
 
 static StringInfoData sample_text(GptSpool *spool, GptProgress *progress);
 static LmTokenizerSpec shorten(const LmTokenizerSpec *spec, int n_tokens);
-static double count_tokens(const LmTokenizerSpec *spec, int n_tokens, StringInfo text);
+static double count_tokens(const LmTokenizerSpec *spec, int n_tokens, GptTokenCounter count,
+						   void *context);
+static double count_in_text(void *context, LmTokenizer *tokenizer);
 
 LmTokenizerSpec
 gpt_worthwhile_tokens(const LmTokenizerSpec *spec, double least_gain, GptSpool *spool,
 					  GptProgress *progress)
 {
+	LmTokenizerSpec shorter;
 	StringInfoData text;
+
+	if (least_gain <= 0 || spec->n_tokens <= SMALLEST_MEASURED)
+		return *spec;
+	text = sample_text(spool, progress);
+	shorter = gpt_worthwhile_tokens_by(spec, least_gain, count_in_text, &text);
+	pfree(text.data);
+	return shorter;
+}
+
+LmTokenizerSpec
+gpt_worthwhile_tokens_by(const LmTokenizerSpec *spec, double least_gain, GptTokenCounter count,
+						 void *context)
+{
 	int size = SMALLEST_MEASURED;
 	double n;
 
 	if (least_gain <= 0 || spec->n_tokens <= size)
 		return *spec;
-	text = sample_text(spool, progress);
-	n = count_tokens(spec, size, &text);
+	n = count_tokens(spec, size, count, context);
 	while (size < spec->n_tokens)
 	{
 		int next = Min(spec->n_tokens, (int) rint(size * M_SQRT2));
-		double n_next = count_tokens(spec, next, &text);
+		double n_next = count_tokens(spec, next, count, context);
 		double doublings = log2((double) next / size);
 
 		if (1 - pow(n_next / n, 1 / doublings) < least_gain)
@@ -47,7 +62,6 @@ gpt_worthwhile_tokens(const LmTokenizerSpec *spec, double least_gain, GptSpool *
 		size = next;
 		n = n_next;
 	}
-	pfree(text.data);
 	return shorten(spec, size);
 }
 
@@ -98,10 +112,20 @@ shorten(const LmTokenizerSpec *spec, int n_tokens)
 }
 
 static double
-count_tokens(const LmTokenizerSpec *spec, int n_tokens, StringInfo text)
+count_tokens(const LmTokenizerSpec *spec, int n_tokens, GptTokenCounter count, void *context)
 {
 	LmTokenizerSpec shorter = shorten(spec, n_tokens);
 	LmTokenizer *tokenizer = gpt_corpus_tokenizer_create(&shorter);
+	double n = count(context, tokenizer);
+
+	lm_tokenizer_free(tokenizer);
+	return n;
+}
+
+static double
+count_in_text(void *context, LmTokenizer *tokenizer)
+{
+	const StringInfoData *text = context;
 	LmTokens tokens = {NULL};
 	LmError error;
 	double n;
@@ -115,6 +139,5 @@ count_tokens(const LmTokenizerSpec *spec, int n_tokens, StringInfo text)
 	}
 	n = (double) tokens.count;
 	lm_tokens_free(gpt_bridge_host(CurrentMemoryContext), &tokens);
-	lm_tokenizer_free(tokenizer);
 	return n;
 }

@@ -18,4 +18,9 @@
 extern LmTokenizerSpec gpt_worthwhile_tokens(const LmTokenizerSpec *spec, double least_gain,
 											 GptSpool *spool, GptProgress *progress);
 
+/* The same, where a function counts the tokens that the tokenizer makes of the texts. */
+typedef double (*GptTokenCounter)(void *context, LmTokenizer *tokenizer);
+extern LmTokenizerSpec gpt_worthwhile_tokens_by(const LmTokenizerSpec *spec, double least_gain,
+												GptTokenCounter count, void *context);
+
 #endif /* GPT_WORTHWHILE_H */

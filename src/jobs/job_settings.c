@@ -460,7 +460,7 @@ apply(const char *name, const char *value, GucAction action)
 }
 
 static void
-apply_all(Jsonb *settings, GucAction action)
+apply_all(Jsonb *settings, GucAction action, bool with_limits)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&settings->root);
 	JsonbIteratorToken token;
@@ -471,7 +471,8 @@ apply_all(Jsonb *settings, GucAction action)
 	{
 		if (token == WJB_KEY)
 			name = pnstrdup(value.val.string.val, value.val.string.len);
-		else if (token == WJB_VALUE && value.type == jbvString && name != NULL)
+		else if (token == WJB_VALUE && value.type == jbvString && name != NULL &&
+				 (with_limits || !is_among(name, limits, lengthof(limits))))
 			apply(name, pnstrdup(value.val.string.val, value.val.string.len), action);
 	}
 }
@@ -481,12 +482,18 @@ gpt_job_settings_apply(Jsonb *settings)
 {
 	/* Checking a search_path or a time zone reads catalogs and files. */
 	StartTransactionCommand();
-	apply_all(settings, GUC_ACTION_SET);
+	apply_all(settings, GUC_ACTION_SET, true);
 	CommitTransactionCommand();
 }
 
 void
 gpt_job_settings_apply_local(Jsonb *settings)
 {
-	apply_all(settings, GUC_ACTION_LOCAL);
+	apply_all(settings, GUC_ACTION_LOCAL, true);
+}
+
+void
+gpt_job_settings_apply_elsewhere(Jsonb *settings)
+{
+	apply_all(settings, GUC_ACTION_LOCAL, false);
 }

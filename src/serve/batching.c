@@ -20,6 +20,7 @@
 #include "serve/batching.h"
 #include "serve/batching_parts.h"
 #include "serve/planning.h"
+#include "serve/pushdown.h"
 
 static planner_hook_type previous_planner = NULL;
 
@@ -52,7 +53,10 @@ plan_statement(Query *query, const char *text, int cursor_options, ParamListInfo
 		return statement;
 	gpt_planning_finish(statement);
 	if (gpt_batching && gpt_batch_may_call(statement))
+	{
+		gpt_pushdown(statement);
 		gpt_batch_place(statement, cursor_options);
+	}
 	return statement;
 }
 

@@ -26,6 +26,7 @@
 #define MAX_REMOVED 1000
 
 static void check_new(const GptLockedModel *model, const GptPublication *publication);
+static int32 number_of(const GptLockedModel *model, const GptPublication *publication);
 static bool is_made(const GptLockedModel *model, const GptPublication *publication);
 static void set_state(const GptPublication *publication, int32 version);
 static Oid write_object(const GptPublication *publication, Oid owner, int32 version, int64 *size,
@@ -68,7 +69,7 @@ gpt_catalog_publish(const GptPublication *given)
 	else
 	{
 		copy.made = 0;
-		version = model.last_version + 1;
+		version = number_of(&model, publication);
 		weights = write_object(publication, OidIsValid(model.owner) ? model.owner : GetUserId(),
 							   version, &size, sha256);
 		if (OidIsValid(model.owner))
@@ -168,6 +169,19 @@ search_of(const GptPublication *publication)
 	if (size > 0)
 		memcpy(VARDATA(search), publication->search, size);
 	return search;
+}
+
+/* Numbers are never given twice. */
+static int32
+number_of(const GptLockedModel *model, const GptPublication *publication)
+{
+	if (publication->number == 0)
+		return model->last_version + 1;
+	if (publication->number <= model->last_version)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has given numbers up to %d, version %d cannot follow",
+							   model->name, model->last_version, publication->number)));
+	return publication->number;
 }
 
 /* Whether the weights are there as a partial version of the run. */

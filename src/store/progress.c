@@ -14,6 +14,7 @@
 #include "utils/float.h"
 #include "utils/ps_status.h"
 
+#include "core/pulse.h"
 #include "core/statement.h"
 #include "core/stop.h"
 #include "core/transaction.h"
@@ -55,6 +56,7 @@ gpt_progress_tick(GptProgress *progress)
 {
 	if (progress->job == GPT_NO_JOB)
 	{
+		gpt_pulse();
 		CHECK_FOR_INTERRUPTS();
 		return;
 	}

@@ -15,6 +15,7 @@
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "port/pg_bswap.h"
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
@@ -88,8 +89,9 @@ static void read_outer(GptCheckpoint *checkpoint, GptProgress *progress);
 static SectionHeader read_header(GptCheckpoint *checkpoint, Kind kind);
 static void read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data,
 					  GptProgress *progress);
-static size_t read_bytes(File file, void *data, size_t size, off_t offset, const pg_uuid_t *run_id);
-pg_noreturn static void raise_corrupted(const pg_uuid_t *run_id, const char *detail);
+static void read_sections(GptCheckpoint *checkpoint);
+static size_t read_bytes(const GptCheckpoint *checkpoint, void *data, size_t size, off_t offset);
+pg_noreturn static void raise_corrupted(const GptCheckpoint *checkpoint, const char *detail);
 
 /* ---- Writing ------------------------------------------------------------ */
 
@@ -216,52 +218,94 @@ write_bytes(Writer *writer, const void *data, size_t size)
 
 /* ---- Reading ------------------------------------------------------------ */
 
-/* False when there is no file, or one that another build has written. */
+/* Whether this build lays out the structs of the file as the one that wrote it. */
 static bool
-read_beginning(Beginning *beginning, File *file, const pg_uuid_t *run_id)
+is_of_this_build(const Beginning *beginning)
 {
-	char *path = gpt_run_file_path(run_id, GPT_CHECKPOINT, "");
-	size_t n;
+	return strcmp(beginning->version, GPT_VERSION) == 0 &&
+		   beginning->sizes[0] == sizeof(GptCorpusRecord) &&
+		   beginning->sizes[1] == sizeof(GptTrainPlan) &&
+		   beginning->sizes[2] == sizeof(GptTrainState);
+}
 
-	*file = PathNameOpenFile(path, O_RDONLY | PG_BINARY);
-	if (*file < 0)
-	{
-		if (errno == ENOENT)
-			return false;
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
-	}
-	n = read_bytes(*file, beginning, sizeof(Beginning), 0, run_id);
-	if (n != sizeof(Beginning) || memcmp(beginning->magic, MAGIC, sizeof(beginning->magic)) != 0 ||
-		beginning->crc != crc_of_beginning(beginning) ||
-		memcmp(&beginning->run_id, run_id, sizeof(pg_uuid_t)) != 0)
-		raise_corrupted(run_id, "Its beginning is damaged.");
-	if (strcmp(beginning->version, GPT_VERSION) == 0 &&
-		beginning->sizes[0] == sizeof(GptCorpusRecord) &&
-		beginning->sizes[1] == sizeof(GptTrainPlan) && beginning->sizes[2] == sizeof(GptTrainState))
-		return true;
-	ereport(
-		LOG,
-		(errmsg("file \"%s\" was written by version %s of gpt: the job starts from the beginning",
-				path, beginning->version)));
-	FileClose(*file);
-	return false;
+/* Reads the beginning, which is checked but for its version. */
+static void
+read_beginning(Beginning *beginning, GptCheckpoint *checkpoint)
+{
+	size_t n = read_bytes(checkpoint, beginning, sizeof(Beginning), 0);
+
+	if (n != sizeof(Beginning) || memcmp(beginning->magic, MAGIC, sizeof(beginning->magic)) != 0)
+		raise_corrupted(checkpoint, "Its beginning is damaged.");
+	if (beginning->sizes[0] == pg_bswap32(sizeof(GptCorpusRecord)))
+		raise_corrupted(checkpoint, "It is of a machine with another order of bytes.");
+	if (beginning->crc != crc_of_beginning(beginning) ||
+		memchr(beginning->version, '\0', sizeof(beginning->version)) == NULL)
+		raise_corrupted(checkpoint, "Its beginning is damaged.");
+	if (memcmp(&beginning->run_id, &checkpoint->run_id, sizeof(pg_uuid_t)) != 0)
+		raise_corrupted(checkpoint, "It is of another run.");
+	checkpoint->offset = sizeof(Beginning);
+	memcpy(checkpoint->machine, beginning->machine, sizeof(checkpoint->machine));
+	checkpoint->machine[sizeof(checkpoint->machine) - 1] = '\0';
 }
 
 GptCheckpoint *
 gpt_checkpoint_open(const pg_uuid_t *run_id)
 {
-	GptCheckpoint *checkpoint;
-	SectionHeader header;
+	char *path = gpt_run_file_path(run_id, GPT_CHECKPOINT, "");
+	GptCheckpoint *checkpoint = palloc0(sizeof(GptCheckpoint));
 	Beginning beginning;
-	File file;
 
-	if (!read_beginning(&beginning, &file, run_id))
+	checkpoint->run_id = *run_id;
+	checkpoint->path = path;
+	checkpoint->file = PathNameOpenFile(path, O_RDONLY | PG_BINARY);
+	if (checkpoint->file < 0)
+	{
+		if (errno == ENOENT)
+			return NULL;
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	}
+	read_beginning(&beginning, checkpoint);
+	if (!is_of_this_build(&beginning))
+	{
+		ereport(LOG,
+				(errmsg("file \"%s\" was written by version %s of gpt: the job starts from the "
+						"beginning",
+						path, beginning.version)));
+		FileClose(checkpoint->file);
 		return NULL;
-	checkpoint = palloc0(sizeof(GptCheckpoint));
+	}
+	read_sections(checkpoint);
+	return checkpoint;
+}
+
+GptCheckpoint *
+gpt_checkpoint_receive(File file, const pg_uuid_t *run_id)
+{
+	GptCheckpoint *checkpoint = palloc0(sizeof(GptCheckpoint));
+	Beginning beginning;
+
 	checkpoint->run_id = *run_id;
 	checkpoint->file = file;
-	checkpoint->offset = sizeof(Beginning);
-	strlcpy(checkpoint->machine, beginning.machine, sizeof(checkpoint->machine));
+	read_beginning(&beginning, checkpoint);
+	if (!is_of_this_build(&beginning))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the checkpoint was written by version %s of gpt, this server has %s",
+						beginning.version, GPT_VERSION),
+				 strcmp(beginning.version, GPT_VERSION) == 0
+					 ? errdetail("The builds differ in the sizes of their structs.")
+					 : 0,
+				 errhint("All servers of a training need the same version of gpt.")));
+	read_sections(checkpoint);
+	return checkpoint;
+}
+
+/* Those before the weights. */
+static void
+read_sections(GptCheckpoint *checkpoint)
+{
+	SectionHeader header;
+
 	read_section(checkpoint, KIND_CORPUS, &checkpoint->corpus, sizeof(checkpoint->corpus), NULL);
 	read_section(checkpoint, KIND_PLAN, &checkpoint->plan, sizeof(checkpoint->plan), NULL);
 	read_section(checkpoint, KIND_PLAN, checkpoint->preset, sizeof(checkpoint->preset), NULL);
@@ -270,7 +314,7 @@ gpt_checkpoint_open(const pg_uuid_t *run_id)
 
 	header = read_header(checkpoint, KIND_TOKENIZER);
 	if (header.size > LARGEST_TOKENIZER)
-		raise_corrupted(run_id, "The size of its tokenizer is damaged.");
+		raise_corrupted(checkpoint, "The size of its tokenizer is damaged.");
 	checkpoint->tokenizer_size = header.size;
 	checkpoint->tokenizer = MemoryContextAllocHuge(CurrentMemoryContext, header.size + 1);
 	read_data(checkpoint, &header, checkpoint->tokenizer, NULL);
@@ -282,7 +326,6 @@ gpt_checkpoint_open(const pg_uuid_t *run_id)
 		read_section(checkpoint, KIND_STATE, &checkpoint->state, sizeof(checkpoint->state), NULL);
 	else
 		read_section(checkpoint, KIND_END, NULL, 0, NULL);
-	return checkpoint;
 }
 
 void
@@ -348,9 +391,9 @@ read_section(GptCheckpoint *checkpoint, Kind kind, void *data, uint64 size, GptP
 	SectionHeader header = read_header(checkpoint, kind);
 
 	if (header.size != size)
-		raise_corrupted(&checkpoint->run_id, psprintf("Section %d has " UINT64_FORMAT
-													  " bytes, expected are " UINT64_FORMAT ".",
-													  kind, header.size, size));
+		raise_corrupted(checkpoint, psprintf("Section %d has " UINT64_FORMAT
+											 " bytes, expected are " UINT64_FORMAT ".",
+											 kind, header.size, size));
 	read_data(checkpoint, &header, data, progress);
 }
 
@@ -360,11 +403,10 @@ read_header(GptCheckpoint *checkpoint, Kind kind)
 {
 	SectionHeader header;
 
-	if (read_bytes(checkpoint->file, &header, sizeof(header), checkpoint->offset,
-				   &checkpoint->run_id) != sizeof(header))
-		raise_corrupted(&checkpoint->run_id, "It is too short.");
+	if (read_bytes(checkpoint, &header, sizeof(header), checkpoint->offset) != sizeof(header))
+		raise_corrupted(checkpoint, "It is too short.");
 	if (kind != 0 && header.kind != kind)
-		raise_corrupted(&checkpoint->run_id, psprintf("Section %d is missing.", kind));
+		raise_corrupted(checkpoint, psprintf("Section %d is missing.", kind));
 	return header;
 }
 
@@ -382,9 +424,8 @@ read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data, Gp
 	{
 		size_t n = Min(header->size - done, PIECE_SIZE);
 
-		if (read_bytes(checkpoint->file, (char *) data + done, n, checkpoint->offset,
-					   &checkpoint->run_id) != n)
-			raise_corrupted(&checkpoint->run_id, "It is too short.");
+		if (read_bytes(checkpoint, (char *) data + done, n, checkpoint->offset) != n)
+			raise_corrupted(checkpoint, "It is too short.");
 		COMP_CRC32C(crc, (const char *) data + done, n);
 		checkpoint->offset += (off_t) n;
 		if (progress != NULL)
@@ -392,29 +433,31 @@ read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data, Gp
 	}
 	FIN_CRC32C(crc);
 	if (crc != header->crc)
-		raise_corrupted(&checkpoint->run_id,
+		raise_corrupted(checkpoint,
 						psprintf("The checksum of section %u does not match.", header->kind));
 }
 
 /* Fewer at the end of the file. */
 static size_t
-read_bytes(File file, void *data, size_t size, off_t offset, const pg_uuid_t *run_id)
+read_bytes(const GptCheckpoint *checkpoint, void *data, size_t size, off_t offset)
 {
-	int n = FileRead(file, data, (int) size, offset, gpt_wait_event("GptCheckpointRead"));
+	int n =
+		FileRead(checkpoint->file, data, (int) size, offset, gpt_wait_event("GptCheckpointRead"));
 
 	if (n < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(), errmsg("could not read file \"%s\": %m",
-												   gpt_run_file_path(run_id, GPT_CHECKPOINT, ""))));
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read file \"%s\": %m", FilePathName(checkpoint->file))));
 	return (size_t) n;
 }
 
 static void
-raise_corrupted(const pg_uuid_t *run_id, const char *detail)
+raise_corrupted(const GptCheckpoint *checkpoint, const char *detail)
 {
-	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-					errmsg("checkpoint \"%s\" is corrupted",
-						   gpt_run_file_path(run_id, GPT_CHECKPOINT, "")),
-					errdetail("%s", detail),
-					errhint("Without this file, gpt_resume starts the job from the beginning.")));
+	if (checkpoint->path == NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("the received checkpoint is corrupted"), errdetail("%s", detail)));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("checkpoint \"%s\" is corrupted", checkpoint->path), errdetail("%s", detail),
+			 errhint("Without this file, gpt_resume starts the job from the beginning.")));
 }

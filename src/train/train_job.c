@@ -5,6 +5,7 @@
  *
  *   0. begin     from new weights, from those of a base (train_base.c), or from a checkpoint
  *                (checkpoint.c), which has the results of steps 1 to 3;
+ *                With option "servers", other servers join (members.h);
  *   1. read      the rows of the query, in one read-only transaction; no snapshot is held
  *                afterwards; where a fine-tune finds nothing new, the job ends;
  *   2. tokenize  a tokenizer is found or trained, and the token file written (corpus.c);
@@ -37,6 +38,7 @@
 #include "store/model_extras.h"
 #include "store/tokenizer_json.h"
 #include "train/checkpoint.h"
+#include "train/members.h"
 #include "train/publish.h"
 #include "train/publish_gate.h"
 #include "train/train_base.h"
@@ -97,6 +99,7 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	GptTrainHooks hooks;
 	GptTrainResult result;
 	GptTrainFeatures *features;
+	GptMembers *members;
 	GptTrainPlan plan;
 	GptCorpus *corpus;
 	Ending ending;
@@ -114,6 +117,7 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 		step = base->step;
 	record_start(job, step, from == NULL && job->steps > 0);
 	gpt_gate_begin(&gate, job, options, &progress);
+	members = gpt_members_create(job, options, from != NULL, &progress);
 
 	/* 1, 2. */
 	if (from != NULL)
@@ -147,7 +151,11 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	if (from != NULL)
 		continue_plan(&plan, job, from);
 	else
+	{
 		gpt_plan_create(&plan, options, corpus, started_at, &progress);
+		if (members != NULL)
+			gpt_members_plan(members, &plan);
+	}
 	if (base != NULL && base->step == 0 && from == NULL)
 		memcpy(plan.base_sha256, base->version->sha256, GPT_SHA256_SIZE);
 	else if (base != NULL && base->step == 0 &&
@@ -161,11 +169,16 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	gpt_train_saver_init(&saver, job, &plan, corpus, &progress);
 	saver.from = from;
 	saver.base = base;
+	saver.members = members;
 	hooks = gpt_train_saver_hooks(&saver);
 	if (from != NULL)
 		started_at -= from->has_weights ? from->state.used_time : from->plan.used_time;
 	features = gpt_train_features_fit(job, &plan, corpus, base, &progress);
+	if (members != NULL)
+		gpt_members_deal(members, corpus);
 	gpt_train_run(&result, &plan, corpus, &hooks, started_at, &progress);
+	if (members != NULL)
+		gpt_members_end(members);
 	gpt_train_features_blend(features, &result, &plan, corpus);
 
 	/* 5. */

@@ -254,6 +254,15 @@ step_apart(void *work)
 	GptTrainTask *task = work;
 	GptTraining *training = task->training;
 
+	if (training->tree != NULL)
+	{
+		LmTreeStep tree = *training->tree;
+
+		tree.batches = training->batches;
+		task->done = lm_trainer_step_tree(&training->state.last, training->trainer,
+										  training->state.step, &tree, &task->error);
+		return;
+	}
 	task->done =
 		lm_trainer_step(&training->state.last, training->trainer, training->state.step,
 						training->batches, training->plan->accumulate, NULL, NULL, &task->error);
@@ -388,6 +397,43 @@ log_row(GptTraining *training, bool validated)
 	training->state.loss_steps = 0;
 	training->state.tokens = 0;
 	training->logged_at = now;
+}
+
+/* ---- For a member of a training over servers ------------------------------ */
+
+void
+gpt_training_start(GptTraining *training, const GptTrainPlan *plan, const GptCorpus *corpus,
+				   GptProgress *progress)
+{
+	start(training, plan, corpus, progress);
+}
+
+void
+gpt_training_step(GptTraining *training)
+{
+	draw_batches(training);
+	(void) step(training);
+}
+
+bool
+gpt_training_try_step(GptTraining *training, LmError *error)
+{
+	LmCursor cursor = training->state.cursor;
+
+	draw_batches(training);
+	if (!gpt_training_compute(training, step_apart, error))
+	{
+		training->state.cursor = cursor;
+		return false;
+	}
+	note_step(training);
+	return true;
+}
+
+void
+gpt_training_finish(GptTraining *training)
+{
+	finish(training);
 }
 
 /* ---- For the plan ------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #ifndef GPT_TRAIN_LOOP_PRIVATE_H
 #define GPT_TRAIN_LOOP_PRIVATE_H
 
+#include "engine/gradient_tree.h"
 #include "train/train_clock.h"
 #include "train/train_loop.h"
 
@@ -48,6 +49,8 @@ typedef struct GptTraining
 	TimestampTz started_at; /* as if there had been no interruption */
 	GptTrainClock clock;
 	TimestampTz deadline; /* deadline of the current step; 0: none */
+	/* how its gradient is summed, but for the batches; NULL: by lm_trainer_step */
+	const LmTreeStep *tree;
 	int64 validated_step; /* of the last validation */
 	GptTrainEnd end;
 } GptTraining;
@@ -66,6 +69,20 @@ typedef struct GptTrainTask
 extern bool gpt_training_compute(GptTraining *training, void (*what)(void *work), LmError *error);
 extern bool gpt_training_compute_with(GptTraining *training, void (*what)(void *work),
 									  void *context, LmError *error);
+
+/*
+ * src/train/train_loop.c: the pieces of a training without validations, for a member of a training
+ * over servers. _start allocates all memory in the current memory context and the engine; where it
+ * fails, _finish and lm_trainer_free free what there is. _step draws the batches of a step and
+ * makes it. _finish frees all but the trainer.
+ */
+extern void gpt_training_start(GptTraining *training, const GptTrainPlan *plan,
+							   const GptCorpus *corpus, GptProgress *progress);
+extern void gpt_training_step(GptTraining *training);
+extern void gpt_training_finish(GptTraining *training);
+
+/* The same as _step, but a step that cannot be made returns false, and has changed nothing. */
+extern bool gpt_training_try_step(GptTraining *training, LmError *error);
 
 /* ---- src/train/train_validate.c ------------------------------------------------ */
 

@@ -25,6 +25,9 @@ static void restore(void *context, GptTrainState *state, LmTrainer *trainer, flo
 					const GptReference *reference);
 static void save(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best,
 				 const GptReference *reference);
+static void before_step(void *context, const GptTrainState *state, LmTrainer *trainer,
+						const float *best, const GptReference *reference);
+static void after_step(void *context, const GptTrainState *state, LmTrainer *trainer, bool last);
 static void write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
 							 const float *best, const GptReference *reference);
 static void publish_version(void *argument);
@@ -56,7 +59,14 @@ gpt_train_saver_init(GptTrainSaver *saver, const GptJob *job, const GptTrainPlan
 GptTrainHooks
 gpt_train_saver_hooks(GptTrainSaver *saver)
 {
-	return (GptTrainHooks){.context = saver, .restore = restore, .save = save};
+	GptTrainHooks hooks = {.context = saver, .restore = restore, .save = save};
+
+	if (saver->members != NULL)
+	{
+		hooks.before_step = before_step;
+		hooks.after_step = after_step;
+	}
+	return hooks;
 }
 
 /*
@@ -68,6 +78,16 @@ restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best,
 {
 	GptTrainSaver *saver = context;
 
+	if (saver->members != NULL)
+	{
+		saver->next.outer =
+			gpt_members_outer(saver->members, &saver->next.outer_count, &saver->next.plan, trainer);
+		if (saver->from != NULL)
+		{
+			saver->from->outer = saver->next.outer;
+			saver->from->outer_count = saver->next.outer_count;
+		}
+	}
 	if (saver->from != NULL && saver->from->has_weights)
 	{
 		/* A checkpoint does not have the base of an adapter. */
@@ -109,6 +129,9 @@ save(void *context, const GptTrainState *state, LmTrainer *trainer, const float 
 		gpt_checkpoint_write(&saver->next, NULL, NULL, reference, saver->progress);
 		return;
 	}
+	/* In the middle of a round no other server has these weights. */
+	if (saver->members != NULL && !gpt_members_are_common(saver->members))
+		return;
 	if (is_due(saver->saved_at, gpt_checkpoint_interval))
 	{
 		write_checkpoint(saver, state, trainer, best, reference);
@@ -119,6 +142,31 @@ save(void *context, const GptTrainState *state, LmTrainer *trainer, const float 
 		publish_partial(saver, state, trainer, best);
 		saver->published_at = GetCurrentTimestamp();
 	}
+}
+
+/* Members that join get a checkpoint, as a job that continues does. */
+static void
+before_step(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best,
+			const GptReference *reference)
+{
+	GptTrainSaver *saver = context;
+
+	if (gpt_members_join(saver->members, state))
+	{
+		saver->next.state = *state;
+		gpt_transaction_flush();
+		gpt_checkpoint_write(&saver->next, trainer, best, reference, saver->progress);
+		gpt_members_supply(saver->members);
+	}
+	gpt_members_begin(saver->members, state, trainer);
+}
+
+static void
+after_step(void *context, const GptTrainState *state, LmTrainer *trainer, bool last)
+{
+	GptTrainSaver *saver = context;
+
+	gpt_members_after_step(saver->members, state, trainer, last);
 }
 
 /*

@@ -9,6 +9,7 @@
 
 #include "store/job.h"
 #include "train/checkpoint.h"
+#include "train/members.h"
 #include "train/train_base.h"
 #include "train/train_loop.h"
 
@@ -21,6 +22,7 @@ typedef struct GptTrainSaver
 	GptCheckpoint *from; /* the run continues from it, or NULL; closed after reading */
 	/* the weights to start from without a checkpoint, or NULL; always set for an adapter */
 	const GptTrainBase *base;
+	GptMembers *members; /* other servers that train with this one, or NULL */
 	GptCheckpoint next; /* with everything that all checkpoints of the run share */
 	TimestampTz saved_at; /* last checkpoint */
 	TimestampTz published_at; /* last partial version */

@@ -18,11 +18,18 @@ WITH listed AS (
 			ELSE format('%s (`%s` only)', description, max(function)) END) AS row
 	FROM listed GROUP BY option, type, default_value, minimum, maximum, description
 ), documented AS (
-	SELECT row FROM regexp_split_to_table(:'document', E'\n') row WHERE row ~ '^\| `[a-z0-9_]+` \| (boolean|integer|number|word|text|json) \|[^|]*\|[^|]*\|[^|]*\|$'
+	SELECT row FROM regexp_split_to_table(:'document', E'\n') row WHERE row ~ '^\| `[a-z0-9_]+` \| (boolean|integer|number|word|text|json|names) \|[^|]*\|[^|]*\|[^|]*\|$'
 )
 SELECT count(*) > 50 AS all, count(*) FILTER (WHERE wanted IS NULL OR documented IS NULL) AS differ,
 	string_agg(row, E'\n' ORDER BY row COLLATE "C") FILTER (WHERE wanted IS NULL OR documented IS NULL) AS rows
 FROM wanted FULL JOIN documented USING (row);
+
+-- names are an array of different texts
+SELECT gpt_train('m', 'SELECT 1', '{"servers": "east"}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": []}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", 1]}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", "west", "east"]}');
+SELECT gpt_finetune('m', 'SELECT 1', '{"servers": ["east"], "method": "lora"}');
 
 CREATE TABLE review (body text);
 

@@ -98,7 +98,7 @@ SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'gpt.%' AND short
 	'the description of every setting is a sentence that starts with a verb');
 SELECT set_eq($$SELECT name, context FROM pg_settings WHERE name LIKE 'gpt.%'$$, $$VALUES
 	('gpt.max_workers', 'sighup'), ('gpt.max_maintain_workers', 'sighup'), ('gpt.train_threads', 'superuser'), ('gpt.threads', 'superuser'), ('gpt.max_memory', 'superuser'), ('gpt.max_image_size', 'sighup'),
-	('gpt.nice', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'), ('gpt.checkpoint_interval', 'sighup'), ('gpt.checkpoint_retention', 'sighup'), ('gpt.publish_interval', 'sighup'),
+	('gpt.nice', 'sighup'), ('gpt.gradient_address', 'sighup'), ('gpt.peer_timeout', 'sighup'), ('gpt.read_timeout', 'superuser'), ('gpt.max_corpus_size', 'superuser'), ('gpt.autostart', 'sighup'), ('gpt.checkpoint_interval', 'sighup'), ('gpt.checkpoint_retention', 'sighup'), ('gpt.publish_interval', 'sighup'),
 	('gpt.blas_library', 'superuser'), ('gpt.batching', 'user'), ('gpt.batch_rows', 'user'), ('gpt.prompt_cache', 'user'), ('gpt.on_error', 'user')$$, 'settings and who may change them');
 
 -- what 0 stands for is shown, of the default too; 0 is still what was asked for

@@ -9,8 +9,10 @@ CREATE ROLE gpt_granted LOGIN;
 CREATE ROLE gpt_stranger LOGIN;
 CREATE ROLE gpt_member LOGIN IN ROLE gpt_owner;
 GRANT USAGE, CREATE ON SCHEMA :schema, public TO gpt_owner, gpt_granted, gpt_stranger;
-GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_estimate(text, jsonb), gpt_duplicates(text, text), gpt_train_tokenizer(text, text, jsonb),
-	gpt_import(text, oid, jsonb), gpt_maintain(regclass, text, text, jsonb) TO gpt_owner;
+GRANT EXECUTE ON FUNCTION gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb), gpt_estimate(text, jsonb), gpt_duplicates(text, text), gpt_survey(text, jsonb, bigint), gpt_agree(bytea[], text[], jsonb), gpt_train_tokenizer(text, text, jsonb),
+	gpt_member_begin(jsonb), gpt_member_counts(), gpt_member_put(text, bigint, bytea), gpt_member_take(text, bytea, jsonb), gpt_member_run(bigint, bigint, integer, jsonb, float8),
+	gpt_member_delta(bigint, integer), gpt_member_mesh(integer), gpt_member_end(), gpt_import(text, oid, jsonb), gpt_distribute(text, text[]), gpt_distribute_put(bigint, bytea),
+	gpt_distribute_take(jsonb), gpt_maintain(regclass, text, text, jsonb) TO gpt_owner;
 
 SET ROLE gpt_owner;
 CREATE TABLE line AS SELECT 'line ' || i || ' of the text' AS body FROM generate_series(1, 100) i;

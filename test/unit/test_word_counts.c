@@ -112,8 +112,8 @@ test_floor(const LmHost *host)
 	is_int(find_count(table.bytes, "often"), 5, "a word of two rows above the floor leaves");
 	is_int(find_count(table.bytes, "rare"), 0, "one below the floor stays");
 	is_int(find_count(table.bytes, "key"), 0, "and one of a single row, however frequent");
-	is_int(table.n_rare, 3, "the table says how many stay");
-	is_int(table.rare_occurrences, 14, "and how often they occur");
+	is_int(table.n_rare, 2, "the table says how many stay");
+	is_int(table.rare_occurrences, 10, "and how often they occur");
 	lm_word_table_free(host, &table);
 	for (int i = 0; i < 9; i++)
 		good = good && lm_word_survey_add(survey, (LmBytes){"again", 5}, 7, &error);
@@ -291,7 +291,7 @@ test_damage(const LmHost *host)
 		  10}},
 		{"without end", {"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01", 10}},
 	};
-	bool refused = find_count(table.bytes, "") == 0;
+	bool refused = find_count(table.bytes, "nowhere") == 0;
 
 	for (size_t size = 0; size < table.bytes.size; size++)
 		refused = refused && find_count((LmBytes){table.bytes.data, size}, "x") == -1;

@@ -86,6 +86,8 @@ lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *erro
 	dataset->base = base;
 	dataset->size = size;
 	dataset->header = header;
+	dataset->shares = 1;
+	dataset->share = 0;
 	dataset->windows = (const LmWindow *) ((const char *) base + header->windows_offset);
 	return check_windows(dataset, error);
 }
@@ -366,12 +368,19 @@ lm_dataset_validation(LmBatch *batch, uint64_t *next, bool *more, const LmDatase
 	return true;
 }
 
+/* The number, among those of all shares, of what this share draws as its own number `drawn`. */
+static uint64_t
+number_of_draw(const LmDataset *dataset, uint64_t drawn)
+{
+	return dataset->shares > 1 ? drawn * dataset->shares + dataset->share : drawn;
+}
+
 /* The group of the window that is drawn next; windows are drawn in whole groups. */
 static void
 training_group(Group *group, const LmDataset *dataset, uint64_t drawn)
 {
 	uint64_t size = dataset->header->group, count = dataset->header->n_train_windows / size;
-	uint64_t number = drawn / size, i = number % count;
+	uint64_t number = number_of_draw(dataset, drawn / size), i = number % count;
 
 	if (dataset->shuffle)
 		i = lm_random_permute(lm_key(dataset->seed, LM_RANDOM_ORDER, number / count, 0), i, count);
@@ -417,6 +426,7 @@ training_crop(const LmDataset *dataset, uint64_t drawn)
 
 	if (stream.length <= length)
 		return (LmWindow){stream.offset, (uint32_t) stream.length, 0, 1, 0};
+	drawn = number_of_draw(dataset, drawn);
 	uniform = lm_random_uniform(key, (uint32_t) drawn, (uint32_t) (drawn >> 32), 0);
 	/* Below 1 by at least 2^-53, so the product stays below a count of places under 2^53. */
 	return (LmWindow){stream.offset + (uint64_t) (uniform * (double) (stream.length - length + 1)),

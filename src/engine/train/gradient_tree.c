@@ -193,21 +193,24 @@ lm_tree_pack(uint16_t *wire, const float *x, size_t count)
 		wire[i] = round_one(x[i]);
 }
 
+static inline float
+widen_one(uint16_t wire)
+{
+	uint32_t bits = (uint32_t) wire << 16;
+	float x;
+
+	memcpy(&x, &bits, sizeof x);
+	return x;
+}
+
 void
 lm_tree_unpack(float *x, const uint16_t *wire, size_t count)
 {
-	uint32_t bits[STRIP];
+	size_t i = 0;
 
-	for (size_t i = 0; i < count; i += STRIP)
-	{
-		size_t n = count - i < STRIP ? count - i : STRIP;
-
-		if (n == STRIP)
-			for (int j = 0; j < STRIP; j++)
-				bits[j] = (uint32_t) wire[i + (size_t) j] << 16;
-		else
-			for (size_t j = 0; j < n; j++)
-				bits[j] = (uint32_t) wire[i + j] << 16;
-		memcpy(x + i, bits, n * sizeof *bits);
-	}
+	for (; count - i >= STRIP; i += STRIP)
+		for (int j = 0; j < STRIP; j++)
+			x[i + (size_t) j] = widen_one(wire[i + (size_t) j]);
+	for (; i < count; i++)
+		x[i] = widen_one(wire[i]);
 }

@@ -1,0 +1,58 @@
+/*
+ * include/corpus/word_counts.h
+ *
+ * The counted words of several servers (engine/word_counts.h), and the tokenizer of them: that of
+ * all their rows, bit for bit, where no word was left out.
+ */
+#ifndef GPT_WORD_COUNTS_H
+#define GPT_WORD_COUNTS_H
+
+#include "core/options.h"
+#include "corpus/choose_tokenizer.h"
+#include "engine/word_counts.h"
+#include "store/progress.h"
+
+/* The words of one server. */
+typedef struct GptWordPart
+{
+	const char *server; /* named in errors */
+	LmBytes words; /* a table ... */
+	LmBytes characters; /* ... and that of characters, which may have none */
+	double weight; /* bytes of all its texts for each byte of those that were counted */
+} GptWordPart;
+
+typedef struct GptWordCounts
+{
+	int n;
+	const GptWordPart *parts;
+	int64 least; /* words with smaller counts are left out; 0: none */
+} GptWordCounts;
+
+/* A walk over all words; one that several servers have comes several times. Zero it and set counts.
+ */
+typedef struct GptWordWalk
+{
+	const GptWordCounts *counts;
+	bool of_characters;
+	int part;
+	bool in_part;
+	LmWordReader reader;
+} GptWordWalk;
+
+/* False after the last. ERRCODE_DATA_CORRUPTED, with the server's name, for a damaged table. */
+extern bool gpt_word_walk_next(LmBytes *word, int64 *count, GptWordWalk *walk);
+
+/*
+ * A tokenizer of the choice's kind and size, in the current memory context. Where the words do not
+ * fit into half of gpt.max_memory, the rarest are left out: counts->least says so. Errors as
+ * gpt_corpus_tokenizer.
+ */
+extern LmTokenizer *gpt_word_counts_tokenizer(const GptTrainOptions *options,
+											  const GptTokenizerChoice *choice,
+											  GptWordCounts *counts, GptProgress *progress);
+
+/* The tokens that a tokenizer makes of all words, and the bytes of these. */
+extern double gpt_word_counts_tokens(double *bytes, LmTokenizer *tokenizer,
+									 const GptWordCounts *counts);
+
+#endif /* GPT_WORD_COUNTS_H */

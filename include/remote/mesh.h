@@ -1,0 +1,63 @@
+/*
+ * include/remote/mesh.h
+ *
+ * The gradient channel (engine/collective.h) inside a server: gpt_gloo.so is loaded at first use,
+ * from where this library lies, and a mesh belongs to a memory context as other things do. All
+ * functions are for the main thread; the engine's thread that computes a step uses the handle and
+ * the table, through lm_tree_exchange_create.
+ *
+ * A mesh is closed when its memory context is reset or deleted, by an error too, and when the
+ * process ends. Memory that its tasks use must live at least as long: the exchange is freed first.
+ */
+#ifndef GPT_REMOTE_MESH_H
+#define GPT_REMOTE_MESH_H
+
+#include "core/compat.h"
+#include "engine/collective.h"
+
+typedef struct GptMesh GptMesh;
+
+/*
+ * Checks that this server can take part in a reduction of gradients: gpt.gradient_address is set,
+ * and the library is there. 55000 or 0A000 with a hint.
+ */
+extern void gpt_mesh_check(void);
+
+/*
+ * A mesh that listens at gpt.gradient_address, on a free port where that names none, in the current
+ * memory context. Errors of gpt_mesh_check; 08001 where it cannot listen there.
+ */
+extern GptMesh *gpt_mesh_open(void);
+
+/* What the other members are told: "10.0.0.5:41234". */
+extern const char *gpt_mesh_address(const GptMesh *mesh);
+
+/*
+ * Begins to connect with all members: [members] addresses, the job's secret of LM_MESH_SECRET_SIZE
+ * bytes. An address that is none is 22023. Does not wait: what is submitted waits for it.
+ */
+extern void gpt_mesh_connect(GptMesh *mesh, int member, int members, const char *const *addresses,
+							 const uint8 *secret, uint64 epoch, int timeout_ms);
+
+/*
+ * Waits until the mesh is not busy, serving interrupts; or until go_on, which is asked some 20
+ * times a second and may be NULL, says no: then the mesh is aborted. Returns whether it is well; if
+ * not, *error says why.
+ */
+extern bool gpt_mesh_wait(GptMesh *mesh, bool (*go_on)(void *context), void *context,
+						  LmMeshError *error);
+
+/* For lm_tree_exchange_create. */
+extern const LmCollective *gpt_mesh_collective(const GptMesh *mesh);
+extern LmMesh *gpt_mesh_handle(const GptMesh *mesh);
+
+/*
+ * Raises what made a mesh fail: 08006 with the name of the server, names [members] (NULL: its
+ * number), whose fault it was.
+ */
+pg_noreturn extern void gpt_mesh_raise(const LmMeshError *error, const char *const *names);
+
+/* Ends all connections, some 30 ms; NULL is fine. */
+extern void gpt_mesh_close(GptMesh *mesh);
+
+#endif /* GPT_REMOTE_MESH_H */

@@ -1,0 +1,79 @@
+/*
+ * include/train/members.h
+ *
+ * A training over several servers, as its coordinator sees it: the job's worker, which is member 0
+ * and trains as any worker does, and the sessions of other servers that train with it
+ * (membership.h). Option "servers" names them; option "sync" says how they become one model.
+ *
+ * DiLoCo (engine/outer.h): all begin a round with the same weights, make so many steps on rows of
+ * their own, and then apply the same update. Members have nothing that the coordinator does not
+ * have, but their moments; so a member that comes back gets a checkpoint of the coordinator at the
+ * beginning of a round, as a member that joins for the first time does.
+ *
+ * A member is lost when its connection ends, when its server does not answer a second connection
+ * for GPT_MEMBERS_DEAD_MS, or when its session is silent for gpt.peer_timeout. A round then ends
+ * without it; option "on_loss" says whether the next one waits for it.
+ *
+ * Outside of transactions. All functions may raise errors of connections, with the server's name.
+ */
+#ifndef GPT_MEMBERS_H
+#define GPT_MEMBERS_H
+
+#include "core/options.h"
+#include "store/job.h"
+#include "store/progress.h"
+#include "train/train_loop.h"
+#include "train/train_plan.h"
+
+#define GPT_MEMBERS_BEAT_MS 250 /* between two questions whether a server is alive */
+#define GPT_MEMBERS_DEAD_MS 900 /* without an answer */
+
+typedef struct GptMembers GptMembers;
+
+/*
+ * The members of a job, with connections to all of them; NULL where the options name no servers.
+ * continued: the job goes on from a checkpoint; then a server that cannot be reached is lost, while
+ * at the beginning it is an error. Lives in the current memory context.
+ */
+extern GptMembers *gpt_members_create(const GptJob *job, const GptTrainOptions *options,
+									  bool continued, GptProgress *progress);
+
+/*
+ * Makes a plan one for several servers: fewer steps where epochs end it, validations at the ends of
+ * rounds, memory.
+ */
+extern void gpt_members_plan(const GptMembers *members, GptTrainPlan *plan);
+
+/* The servers of the training, this one included. */
+extern int gpt_members_count(const GptMembers *members);
+
+/* Makes the corpus the share of this server, where rows are dealt out. */
+extern void gpt_members_deal(const GptMembers *members, GptCorpus *corpus);
+
+/*
+ * Before the first step: allocates the state of outer steps, zeros, and returns it for the
+ * checkpoint.
+ */
+extern float *gpt_members_outer(GptMembers *members, size_t *count, const GptTrainPlan *plan,
+								LmTrainer *trainer);
+
+/* Whether all members have the weights of the trainer, so that a checkpoint may be written. */
+extern bool gpt_members_are_common(const GptMembers *members);
+
+/*
+ * Before each step. _join, at the beginning of a round, takes lost servers back, and returns
+ * whether a member needs a checkpoint; the caller then writes one, and calls _supply. _begin starts
+ * the round.
+ */
+extern bool gpt_members_join(GptMembers *members, const GptTrainState *state);
+extern void gpt_members_supply(GptMembers *members);
+extern void gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *trainer);
+
+/* After each step: at the end of a round, and after the last step, makes the weights common. */
+extern void gpt_members_after_step(GptMembers *members, const GptTrainState *state,
+								   LmTrainer *trainer, bool last);
+
+/* The training has ended: members leave, connections are closed. */
+extern void gpt_members_end(GptMembers *members);
+
+#endif /* GPT_MEMBERS_H */

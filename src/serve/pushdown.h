@@ -1,0 +1,18 @@
+/*
+ * src/serve/pushdown.h
+ *
+ * Calls of fixed versions go where the rows are: into the queries of postgres_fdw.
+ */
+#ifndef GPT_PUSHDOWN_H
+#define GPT_PUSHDOWN_H
+
+#include "nodes/plannodes.h"
+
+/*
+ * Changes the scans of foreign tables in a finished plan whose lists compute functions of a fixed
+ * version ('m@3'::gpt_model_version): the other server computes them. Called before nodes are put
+ * over scans. A server takes part if its option "extensions" names gpt.
+ */
+extern void gpt_pushdown(PlannedStmt *statement);
+
+#endif /* GPT_PUSHDOWN_H */

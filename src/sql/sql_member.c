@@ -1,0 +1,495 @@
+/*
+ * src/sql/sql_member.c
+ *
+ * The functions that the coordinator of a training over servers calls in a session of a member, and
+ * nobody else: gpt_member_begin, _counts, _put, _take, _run, _delta, _mesh, _end.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "core/bridge.h"
+#include "core/compat.h"
+#include "core/json_writer.h"
+#include "core/machine.h"
+#include "core/settings.h"
+#include "core/version.h"
+#include "corpus/survey.h"
+#include "jobs/job_lock.h"
+#include "jobs/job_settings.h"
+#include "sql/arguments.h"
+#include "store/catalog.h"
+#include "train/gradient_mesh.h"
+#include "train/membership.h"
+
+#define MOST_STEPS 10000 /* of a call */
+
+PG_FUNCTION_INFO_V1(gpt_member_begin);
+PG_FUNCTION_INFO_V1(gpt_member_counts);
+PG_FUNCTION_INFO_V1(gpt_member_put);
+PG_FUNCTION_INFO_V1(gpt_member_take);
+PG_FUNCTION_INFO_V1(gpt_member_run);
+PG_FUNCTION_INFO_V1(gpt_member_delta);
+PG_FUNCTION_INFO_V1(gpt_member_mesh);
+PG_FUNCTION_INFO_V1(gpt_member_end);
+
+static int slot = -1; /* of gpt.max_workers that this session holds */
+
+static void read_spec(GptMemberSpec *spec, Jsonb *json);
+static void describe(GptJsonWriter *answer);
+static void read_rows(Jsonb *json, GptJsonWriter *answer);
+static JsonbValue *find(Jsonb *json, const char *name);
+static char *text_of(Jsonb *json, const char *name, bool required);
+pg_noreturn static void raise_member(const char *name, const char *wanted);
+
+/*
+ * gpt_member_begin(spec jsonb) RETURNS jsonb
+ *
+ * Makes this session a member. NULL spec is an error.
+ */
+Datum
+gpt_member_begin(PG_FUNCTION_ARGS)
+{
+	GptJsonWriter answer = {NULL};
+	GptMemberSpec spec;
+	Jsonb *json;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_argument_required(fcinfo, 0, "spec");
+	gpt_bridge_check_encoding();
+	json = PG_GETARG_JSONB_P(0);
+	read_spec(&spec, json);
+
+	/* Now do the work. */
+	if (!gpt_membership_exists())
+	{
+		gpt_slot_unlock(slot);
+		slot = gpt_slot_lock();
+		if (slot < 0)
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+							errmsg("this server has no free slot for a member of a training"),
+							errdetail("gpt.max_workers is %d.", gpt_max_workers),
+							errhint("Wait until a training ends, or raise gpt.max_workers.")));
+	}
+	gpt_membership_open(&spec);
+	describe(&answer);
+	if (spec.is_local)
+		read_rows(json, &answer);
+	PG_RETURN_JSONB_P(gpt_json_finish(&answer));
+}
+
+/* ---- Rows of its own -------------------------------------------------------- */
+
+/* An object of the spec; "{}" where it is missing. */
+static Jsonb *
+object_of(Jsonb *json, const char *name)
+{
+	JsonbValue *value = find(json, name);
+
+	if (value == NULL)
+		return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		raise_member(name, "an object");
+	return JsonbValueToJsonb(value);
+}
+
+/* A session that could not read its rows is no member. */
+static void
+end_after_error(void *argument)
+{
+	bool *is_reading = argument;
+
+	if (!*is_reading)
+		return;
+	gpt_membership_close();
+	gpt_slot_unlock(slot);
+	slot = -1;
+}
+
+/*
+ * Reads them in the current transaction, which reads only meanwhile, with the settings of the job
+ * and the limits of this server.
+ */
+static void
+read_rows(Jsonb *json, GptJsonWriter *answer)
+{
+	bool *is_reading = palloc(sizeof(bool));
+	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+	bool read_only = XactReadOnly;
+	int guc_level;
+
+	*is_reading = true;
+	*callback = (MemoryContextCallback){.func = end_after_error, .arg = is_reading};
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	guc_level = NewGUCNestLevel();
+	gpt_job_settings_apply_elsewhere(object_of(json, "settings"));
+	XactReadOnly = true;
+	gpt_json_begin(answer, "counts");
+	gpt_membership_read(text_of(json, "query", true), object_of(json, "options"), answer);
+	gpt_json_end(answer);
+	XactReadOnly = read_only;
+	AtEOXact_GUC(false, guc_level);
+	*is_reading = false;
+}
+
+/*
+ * gpt_member_counts() RETURNS SETOF bytea
+ *
+ * The survey of the rows, in pieces.
+ */
+Datum
+gpt_member_counts(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	size_t offset = 0;
+	size_t n;
+
+	gpt_argument_check_call(fcinfo);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+
+	/* Now do the work. */
+	for (;;)
+	{
+		const char *bytes = gpt_membership_counts(&n, offset, GPT_WORD_FLOOR);
+		bytea *piece;
+		Datum value;
+		bool null = false;
+
+		if (n == 0)
+			break;
+		piece = palloc(VARHDRSZ + n);
+		SET_VARSIZE(piece, VARHDRSZ + n);
+		memcpy(VARDATA(piece), bytes, n);
+		value = PointerGetDatum(piece);
+		tuplestore_putvalues(result->setResult, result->setDesc, &value, &null);
+		pfree(piece);
+		offset += n;
+	}
+	return (Datum) 0;
+}
+
+/* ---- What the coordinator says ---------------------------------------------- */
+
+/* The value of a member of the object; NULL where it is missing or null. */
+static JsonbValue *
+find(Jsonb *json, const char *name)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(&json->root, name, (int) strlen(name), NULL);
+
+	return value == NULL || value->type == jbvNull ? NULL : value;
+}
+
+static void
+raise_member(const char *name, const char *wanted)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("member \"%s\" must be %s", name, wanted)));
+}
+
+/* NULL where it is missing and may be. */
+static char *
+text_of(Jsonb *json, const char *name, bool required)
+{
+	JsonbValue *value = find(json, name);
+
+	if (value == NULL && !required)
+		return NULL;
+	if (value == NULL || value->type != jbvString)
+		raise_member(name, "a text");
+	return pnstrdup(value->val.string.val, value->val.string.len);
+}
+
+static int64
+integer_of(Jsonb *json, const char *name, int64 least, int64 most)
+{
+	JsonbValue *value = find(json, name);
+	Datum number;
+
+	if (value == NULL || value->type != jbvNumeric ||
+		DatumGetBool(
+			DirectFunctionCall2(numeric_lt, NumericGetDatum(value->val.numeric),
+								DirectFunctionCall1(int8_numeric, Int64GetDatum(least)))) ||
+		DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(value->val.numeric),
+										 DirectFunctionCall1(int8_numeric, Int64GetDatum(most)))))
+		raise_member(name,
+					 psprintf("an integer from " INT64_FORMAT " to " INT64_FORMAT, least, most));
+	number = DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric));
+	return DatumGetInt64(number);
+}
+
+static void
+read_secret(GptMemberSpec *spec, const char *hex)
+{
+	if (hex == NULL)
+		return;
+	if (strlen(hex) != 2 * GPT_MEMBER_SECRET ||
+		strspn(hex, "0123456789abcdef") != 2 * GPT_MEMBER_SECRET)
+		raise_member("secret", "64 hexadecimal digits");
+	(void) hex_decode(hex, strlen(hex), (char *) spec->secret);
+	spec->has_secret = true;
+}
+
+static void
+check_version(const char *version)
+{
+	if (version != NULL && strcmp(version, GPT_VERSION) != 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the coordinator has version %s of gpt, this server has %s", version,
+							   GPT_VERSION),
+						errhint("All servers of a training need the same version of gpt.")));
+}
+
+static void
+read_spec(GptMemberSpec *spec, Jsonb *json)
+{
+	const char *data;
+
+	MemSet(spec, 0, sizeof(GptMemberSpec));
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("spec must be a JSON object")));
+	(void) integer_of(json, "protocol", GPT_MEMBER_PROTOCOL, GPT_MEMBER_PROTOCOL);
+	check_version(text_of(json, "version", false));
+	spec->run_id = *DatumGetUUIDP(
+		DirectFunctionCall1(uuid_in, CStringGetDatum(text_of(json, "run_id", true))));
+	spec->job = integer_of(json, "job", 1, PG_INT64_MAX);
+	spec->model = text_of(json, "model", true);
+	spec->base = text_of(json, "base", false);
+	spec->members = (int) integer_of(json, "members", 2, GPT_MOST_MEMBERS);
+	spec->member = (int) integer_of(json, "member", 1, spec->members - 1);
+	data = text_of(json, "data", true);
+	spec->is_local = strcmp(data, "local") == 0;
+	if (!spec->is_local && strcmp(data, "dealt") != 0)
+		raise_member("data", "\"local\" or \"dealt\"");
+	read_secret(spec, text_of(json, "secret", false));
+}
+
+/* What the coordinator learns of this server; the object stays open. */
+static void
+describe(GptJsonWriter *answer)
+{
+	gpt_json_begin(answer, NULL);
+	gpt_json_put_integer(answer, "protocol", GPT_MEMBER_PROTOCOL);
+	gpt_json_put_text(answer, "version", GPT_VERSION);
+	gpt_json_put_text(answer, "machine", gpt_machine_cpu());
+	gpt_json_put_integer(answer, "pid", MyProcPid);
+}
+
+/* ---- Parts ------------------------------------------------------------------ */
+
+/*
+ * gpt_member_put(part text, "offset" bigint, bytes bytea) RETURNS void
+ *
+ * A piece of a part. NULLs are errors.
+ */
+Datum
+gpt_member_put(PG_FUNCTION_ARGS)
+{
+	GptMemberPart part;
+	bytea *bytes;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_argument_required(fcinfo, 0, "part");
+	gpt_argument_required(fcinfo, 1, "offset");
+	gpt_argument_required(fcinfo, 2, "bytes");
+	part = (GptMemberPart) gpt_argument_word(fcinfo, 0, "part", gpt_member_part_name);
+	bytes = PG_GETARG_BYTEA_PP(2);
+
+	/* Now do the work. */
+	gpt_membership_put(part, PG_GETARG_INT64(1), VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	PG_RETURN_VOID();
+}
+
+/*
+ * gpt_member_take(part text, sha256 bytea, options jsonb DEFAULT NULL) RETURNS jsonb
+ *
+ * Verifies and uses a part. options: {"member": k, "members": n}, where they change, and
+ * {"agreement": {...}} with a tokenizer. NULL part or sha256 is an error.
+ */
+Datum
+gpt_member_take(PG_FUNCTION_ARGS)
+{
+	GptMemberUse use = {0};
+	GptMemberPart part;
+	bytea *sha256;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_argument_required(fcinfo, 0, "part");
+	gpt_argument_required(fcinfo, 1, "sha256");
+	part = (GptMemberPart) gpt_argument_word(fcinfo, 0, "part", gpt_member_part_name);
+	sha256 = PG_GETARG_BYTEA_PP(1);
+	if (VARSIZE_ANY_EXHDR(sha256) != GPT_SHA256_SIZE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("sha256 must have %d bytes, not %d", GPT_SHA256_SIZE,
+							   (int) VARSIZE_ANY_EXHDR(sha256))));
+	if (!PG_ARGISNULL(2))
+	{
+		Jsonb *options = PG_GETARG_JSONB_P(2);
+
+		if (!JB_ROOT_IS_OBJECT(options))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("options must be a JSON object")));
+		if (find(options, "members") != NULL)
+		{
+			use.members = (int) integer_of(options, "members", 2, GPT_MOST_MEMBERS);
+			use.member = (int) integer_of(options, "member", 1, use.members - 1);
+		}
+		if (find(options, "agreement") != NULL)
+			use.agreement = JsonbToCString(NULL, &object_of(options, "agreement")->root, 0);
+	}
+
+	/* Now do the work. */
+	PG_RETURN_JSONB_P(gpt_membership_use(part, (const uint8 *) VARDATA_ANY(sha256), &use));
+}
+
+/* ---- Steps ------------------------------------------------------------------ */
+
+static int64
+argument_in_range(FunctionCallInfo fcinfo, int number, const char *name, int64 value, int64 least,
+				  int64 most)
+{
+	gpt_argument_required(fcinfo, number, name);
+	if (value < least || value > most)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s " INT64_FORMAT " is outside " INT64_FORMAT " .. " INT64_FORMAT,
+							   name, value, least, most)));
+	return value;
+}
+
+/* {"addresses": [...], "member": k, "gradient_type": "float32" | "bfloat16"} */
+static void
+read_mesh(GptMeshMembers *mesh, Jsonb *json)
+{
+	JsonbValue *array;
+	const char **addresses;
+	const char *type;
+
+	if (!JB_ROOT_IS_OBJECT(json))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("mesh must be a JSON object")));
+	array = find(json, "addresses");
+	if (array == NULL || array->type != jbvBinary || !JsonContainerIsArray(array->val.binary.data))
+		raise_member("addresses", "an array of texts");
+	*mesh = (GptMeshMembers){.n = (int) JsonContainerSize(array->val.binary.data)};
+	if (mesh->n < 2 || mesh->n > GPT_MOST_MEMBERS)
+		raise_member("addresses", psprintf("an array of 2 to %d texts", GPT_MOST_MEMBERS));
+	addresses = palloc(mesh->n * sizeof(char *));
+	for (int i = 0; i < mesh->n; i++)
+	{
+		JsonbValue *value = getIthJsonbValueFromContainer(array->val.binary.data, (uint32) i);
+
+		if (value == NULL || value->type != jbvString)
+			raise_member("addresses", "an array of texts");
+		addresses[i] = pnstrdup(value->val.string.val, value->val.string.len);
+	}
+	mesh->addresses = addresses;
+	mesh->member = (int) integer_of(json, "member", 0, mesh->n - 1);
+	type = text_of(json, "gradient_type", false);
+	mesh->bfloat16 = type != NULL && strcmp(type, "bfloat16") == 0;
+	if (type != NULL && !mesh->bfloat16 && strcmp(type, "float32") != 0)
+		raise_member("gradient_type", "\"float32\" or \"bfloat16\"");
+}
+
+/*
+ * gpt_member_run(first_step bigint, steps bigint, epoch integer, mesh jsonb DEFAULT NULL, share
+ * float8 DEFAULT NULL) RETURNS jsonb
+ *
+ * Makes steps. NULL mesh: alone, a round of DiLoCo; otherwise together with the other members of an
+ * epoch. share: of a training with a time limit, how
+ * much of it is done. Other NULLs are errors.
+ */
+Datum
+gpt_member_run(PG_FUNCTION_ARGS)
+{
+	GptMeshMembers mesh;
+	GptMemberRun run = {0};
+
+	gpt_argument_check_call(fcinfo);
+	run.first_step =
+		argument_in_range(fcinfo, 0, "first_step", PG_GETARG_INT64(0), 0, PG_INT64_MAX / 2);
+	run.steps = argument_in_range(fcinfo, 1, "steps", PG_GETARG_INT64(1), 1, MOST_STEPS);
+	run.epoch = (int) argument_in_range(fcinfo, 2, "epoch", PG_GETARG_INT32(2), 0, PG_INT32_MAX);
+	if (!PG_ARGISNULL(3))
+	{
+		read_mesh(&mesh, PG_GETARG_JSONB_P(3));
+		mesh.epoch = (uint64) run.epoch;
+		run.mesh = &mesh;
+	}
+	run.share = PG_ARGISNULL(4) ? -1 : gpt_argument_real(fcinfo, 4, "share", -1, 0, 1, false);
+
+	/* Now do the work. */
+	PG_RETURN_JSONB_P(gpt_membership_run(&run));
+}
+
+/*
+ * gpt_member_delta("offset" bigint, length integer) RETURNS bytea
+ *
+ * A piece of the packed difference that the last run has made; shorter at its end. NULLs are
+ * errors.
+ */
+Datum
+gpt_member_delta(PG_FUNCTION_ARGS)
+{
+	const uint8 *from;
+	bytea *piece;
+	size_t n;
+	int length;
+
+	gpt_argument_check_call(fcinfo);
+	gpt_argument_required(fcinfo, 0, "offset");
+	length = (int) argument_in_range(fcinfo, 1, "length", PG_GETARG_INT32(1), 1, GPT_MEMBER_PIECE);
+
+	/* Now do the work. */
+	from = gpt_membership_delta(&n, PG_GETARG_INT64(0), length);
+	piece = palloc(VARHDRSZ + n);
+	SET_VARSIZE(piece, VARHDRSZ + n);
+	memcpy(VARDATA(piece), from, n);
+	PG_RETURN_BYTEA_P(piece);
+}
+
+/*
+ * gpt_member_mesh(epoch integer) RETURNS bytea
+ *
+ * Opens the gradient channel of an epoch on gpt.gradient_address; returns its address, for the
+ * member "addresses" of gpt_member_run's mesh. NULL is an error.
+ */
+Datum
+gpt_member_mesh(PG_FUNCTION_ARGS)
+{
+	const char *address;
+	bytea *result;
+
+	gpt_argument_check_call(fcinfo);
+	(void) argument_in_range(fcinfo, 0, "epoch", PG_GETARG_INT32(0), 0, PG_INT32_MAX);
+
+	/* Now do the work. */
+	address = gpt_membership_mesh();
+	result = palloc(VARHDRSZ + strlen(address));
+	SET_VARSIZE(result, VARHDRSZ + strlen(address));
+	memcpy(VARDATA(result), address, strlen(address));
+	PG_RETURN_BYTEA_P(result);
+}
+
+/*
+ * gpt_member_end() RETURNS void
+ *
+ * Ends the membership, if there is one, and frees all it has.
+ */
+Datum
+gpt_member_end(PG_FUNCTION_ARGS)
+{
+	gpt_argument_check_call(fcinfo);
+
+	/* Now do the work. */
+	gpt_membership_close();
+	gpt_slot_unlock(slot);
+	slot = -1;
+	PG_RETURN_VOID();
+}

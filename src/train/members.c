@@ -1,0 +1,315 @@
+/*
+ * src/train/members.c
+ *
+ * The servers that option "servers" names go in; connections to members come out, are lost and come
+ * back.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+#include "core/bridge.h"
+#include "core/compat.h"
+#include "core/json_tree.h"
+#include "core/json_writer.h"
+#include "core/stop.h"
+#include "core/transaction.h"
+#include "core/version.h"
+#include "engine/outer.h"
+#include "store/run_files.h"
+#include "train/members_private.h"
+#include "train/membership.h"
+
+#define BITS 8
+#define TRY_MS 500 /* between two tries to reach a server */
+
+/* The argument of a try to reach a server. */
+typedef struct Joining
+{
+	GptMembers *members;
+	GptMember *member;
+} Joining;
+
+static void name_members(GptMembers *members, const char *servers);
+static void begin_rows(GptMembers *members);
+static bool join(GptMembers *members, GptMember *member);
+static void connect_member(void *argument);
+static char *spec_of(const GptMembers *members, const GptMember *member);
+static bool is_failure(const ErrorData *error);
+static void on_notice(void *context, const char *sqlstate, const char *message);
+
+GptMembers *
+gpt_members_create(const GptJob *job, const GptTrainOptions *options, bool continued,
+				   GptProgress *progress)
+{
+	GptMembers *members;
+
+	if (options->servers == NULL)
+		return NULL;
+	members = palloc0(sizeof(GptMembers));
+	members->job = job;
+	members->progress = progress;
+	members->scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt members", ALLOCSET_DEFAULT_SIZES);
+	members->is_local = options->data == GPT_DATA_LOCAL;
+	members->on_loss = options->on_loss;
+	members->sync = options->sync;
+	members->is_new = !continued;
+	name_members(members, options->servers);
+	begin_rows(members);
+	gpt_progress_phase(progress, "connecting");
+	for (int i = 0; i < members->n; i++)
+		(void) join(members, &members->members[i]);
+	gpt_members_record(members, true);
+	return members;
+}
+
+/* Names were checked with the options: they are a JSON array of texts. */
+static void
+name_members(GptMembers *members, const char *servers)
+{
+	const GptJson *array =
+		gpt_json_parse(servers, strlen(servers), GPT_MOST_MEMBERS + 1, "option \"servers\"");
+	int i = 0;
+
+	members->n = array->count;
+	members->members = palloc0(array->count * sizeof(GptMember));
+	for (const GptJson *name = array->first; name != NULL; name = name->next, i++)
+	{
+		GptMember *member = &members->members[i];
+
+		member->row = (GptJobServer){.member = i + 1,
+									 .server = gpt_json_string(name),
+									 .state = GPT_SERVER_JOINING,
+									 .steps_per_second = get_float8_nan(),
+									 .waiting_share = get_float8_nan()};
+		member->context = AllocSetContextCreate(CurrentMemoryContext, "gpt member connections",
+												ALLOCSET_SMALL_SIZES);
+		member->row_changed = true;
+	}
+	members->own.row = (GptJobServer){.state = GPT_SERVER_TRAINING,
+									  .steps_per_second = get_float8_nan(),
+									  .waiting_share = get_float8_nan()};
+	members->own.row_changed = true;
+}
+
+static void
+begin_rows(GptMembers *members)
+{
+	GptTransaction transaction;
+
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	members->epoch = gpt_job_server_epoch(members->job->number);
+	gpt_job_server_remove(members->job->number, members->n + 1);
+	gpt_transaction_commit(&transaction);
+	gpt_members_record(members, true);
+}
+
+int
+gpt_members_count(const GptMembers *members)
+{
+	return members->n + 1;
+}
+
+/* Ceiling of a part of the steps. */
+static int64
+share_of(int64 steps, int count)
+{
+	return (steps + count - 1) / count;
+}
+
+void
+gpt_members_plan(const GptMembers *members, GptTrainPlan *plan)
+{
+	size_t floats = 5 * plan->parameters * sizeof(float);
+	size_t packed = lm_outer_size(plan->parameters, BITS) * (size_t) (members->n + 2);
+	int count = members->is_local ? 1 : gpt_members_count(members);
+
+	if (plan->epochs_given)
+		plan->training.steps = share_of(plan->training.steps, count);
+	plan->most_steps = share_of(plan->most_steps, count);
+	plan->training.warmup_steps = Min(plan->training.warmup_steps, plan->training.steps);
+	plan->validation_interval =
+		(plan->validation_interval + members->sync - 1) / members->sync * members->sync;
+	plan->memory += floats + packed;
+	gpt_bridge_check_memory(plan->memory);
+}
+
+void
+gpt_members_deal(const GptMembers *members, GptCorpus *corpus)
+{
+	if (members->is_local)
+		return;
+	corpus->dataset.shares = (uint64) gpt_members_count(members);
+	corpus->dataset.share = 0;
+}
+
+/* ---- Joining and leaving --------------------------------------------------------- */
+
+bool
+gpt_members_join(GptMembers *members, const GptTrainState *state)
+{
+	const char *phase = members->progress->phase;
+	bool needed = false;
+	bool all;
+
+	if (members->in_round)
+		return false;
+	for (;;)
+	{
+		all = true;
+		gpt_members_look(members);
+		for (int i = 0; i < members->n; i++)
+		{
+			GptMember *member = &members->members[i];
+
+			if (member->work == NULL &&
+				TimestampDifferenceExceeds(member->tried_at, GetCurrentTimestamp(), TRY_MS))
+				(void) join(members, member);
+			all = all && member->work != NULL;
+		}
+		/* Nobody is there at the beginning: there is no "rest" to go on with. */
+		if (all || (members->on_loss == GPT_ON_LOSS_CONTINUE && state->step > 0))
+			break;
+		if (strcmp(members->progress->phase, "waiting for servers") != 0)
+			gpt_progress_phase(members->progress, "waiting for servers");
+		gpt_members_wait(members);
+	}
+	if (strcmp(members->progress->phase, phase) != 0)
+		gpt_progress_phase(members->progress, phase);
+	for (int i = 0; i < members->n; i++)
+		needed = needed || (members->members[i].work != NULL && !members->members[i].has_state);
+	return needed;
+}
+
+void
+gpt_members_supply(GptMembers *members)
+{
+	if (!members->is_local)
+		gpt_members_send_file(members, "tokens", GPT_TOKENS);
+	gpt_members_send_file(members, "checkpoint", GPT_CHECKPOINT);
+}
+
+/* True if it is a member now. */
+static bool
+join(GptMembers *members, GptMember *member)
+{
+	Joining joining = {members, member};
+	ErrorData *error;
+
+	member->tried_at = GetCurrentTimestamp();
+	error = gpt_transaction_attempt(GPT_COMMIT_ASYNC, 0, connect_member, &joining, is_failure);
+	if (error == NULL)
+	{
+		member->row.state = GPT_SERVER_TRAINING;
+		member->row.seen_at = member->heard_at = GetCurrentTimestamp();
+		member->row_changed = members->has_changed = true;
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains on server \"%s\" too",
+							 members->job->number, member->row.server)));
+		return true;
+	}
+	if (members->is_new && ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
+							   ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES))
+		ReThrowError(error);
+	gpt_members_lose(members, member,
+					 error->detail == NULL ? error->message
+										   : psprintf("%s: %s", error->message, error->detail));
+	FreeErrorData(error);
+	return false;
+}
+
+/* Inside a transaction. */
+static void
+connect_member(void *argument)
+{
+	Joining *joining = argument;
+	GptMember *member = joining->member;
+	MemoryContext old_context = MemoryContextSwitchTo(member->context);
+	GptRemoteValue spec = {.bytes = spec_of(joining->members, member)};
+	GptRemote *work;
+
+	MemoryContextReset(member->context);
+	spec.bytes = spec_of(joining->members, member);
+	work = gpt_remote_connect(member->row.server);
+	member->heart = gpt_remote_connect(member->row.server);
+	MemoryContextSwitchTo(old_context);
+	(void) gpt_remote_query(
+		work, psprintf("SELECT %s.gpt_member_begin($1)", gpt_remote_schema(work)), 1, &spec);
+	gpt_remote_on_notice(work, on_notice, member);
+	member->has_tokens = member->has_state = false;
+	member->asked = member->beating = member->ran = false;
+	member->beat_at = 0;
+	member->work = work;
+}
+
+/* The argument of gpt_member_begin. */
+static char *
+spec_of(const GptMembers *members, const GptMember *member)
+{
+	GptJsonWriter writer = {NULL};
+	Jsonb *spec;
+
+	gpt_json_begin(&writer, NULL);
+	gpt_json_put_integer(&writer, "protocol", GPT_MEMBER_PROTOCOL);
+	gpt_json_put_text(&writer, "version", GPT_VERSION);
+	gpt_json_put_text(
+		&writer, "run_id",
+		DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&members->job->run_id))));
+	gpt_json_put_integer(&writer, "job", members->job->number);
+	gpt_json_put_text(&writer, "model", members->job->model);
+	gpt_json_put_integer(&writer, "member", member->row.member);
+	gpt_json_put_integer(&writer, "members", gpt_members_count(members));
+	gpt_json_put_text(&writer, "data",
+					  gpt_data_name(members->is_local ? GPT_DATA_LOCAL : GPT_DATA_DEALT));
+	spec = gpt_json_finish(&writer);
+	return JsonbToCString(NULL, &spec->root, VARSIZE(spec));
+}
+
+/* A cancellation of this job is none. */
+static bool
+is_failure(const ErrorData *error)
+{
+	return !gpt_stop_is_cancelled() && !gpt_stop_is_terminated() &&
+		   gpt_members_is_loss(error->sqlerrcode);
+}
+
+/* Called inside libpq. The notice of a member that computes: gpt progress {"step": 12}. */
+static void
+on_notice(void *context, const char *sqlstate, const char *message)
+{
+	static const char beginning[] = "gpt progress {\"step\": ";
+	GptMember *member = context;
+
+	member->heard_at = GetCurrentTimestamp();
+	if (strncmp(message, beginning, sizeof(beginning) - 1) == 0)
+		member->row.step = Max(0, strtoi64(message + sizeof(beginning) - 1, NULL, 10));
+}
+
+void
+gpt_members_end(GptMembers *members)
+{
+	members->is_ending = true;
+	for (int i = 0; i < members->n; i++)
+	{
+		if (members->members[i].work != NULL)
+			gpt_members_ask(members, &members->members[i], "gpt_member_end()", 0, NULL);
+	}
+	gpt_members_gather(members);
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work != NULL)
+			member->row.state = GPT_SERVER_ENDED;
+		member->work = member->heart = NULL;
+		MemoryContextReset(member->context);
+		member->row_changed = true;
+	}
+	members->own.row.state = GPT_SERVER_ENDED;
+	members->own.row_changed = true;
+	gpt_members_record(members, true);
+}

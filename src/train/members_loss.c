@@ -1,0 +1,80 @@
+/*
+ * src/train/members_loss.c
+ *
+ * A member that is lost goes in; what option "on_loss" says, and the rows of gpt_job_server, come
+ * out.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+
+#include "core/transaction.h"
+#include "train/members_private.h"
+
+#define ROWS_MS 1000 /* between two writes of the rows */
+
+bool
+gpt_members_is_loss(int sqlstate)
+{
+	int category = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return category == ERRCODE_TO_CATEGORY(ERRCODE_CONNECTION_EXCEPTION) ||
+		   category == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
+		   category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES);
+}
+
+void
+gpt_members_lose(GptMembers *members, GptMember *member, const char *why)
+{
+	bool was_there = member->row.state != GPT_SERVER_LOST;
+
+	strlcpy(member->error, why, sizeof(member->error));
+	member->work = member->heart = NULL;
+	member->result = NULL;
+	member->asked = member->ran = false;
+	MemoryContextReset(member->context);
+	member->row.state = members->is_ending ? GPT_SERVER_ENDED : GPT_SERVER_LOST;
+	member->row.error = member->error;
+	member->row_changed = members->has_changed = true;
+	if (members->is_ending)
+		return;
+	if (members->on_loss == GPT_ON_LOSS_FAIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("server \"%s\" was lost during the training", member->row.server),
+				 errdetail_internal("%s", member->error),
+				 errhint("With option \"on_loss\" the training waits for a server that is lost, or "
+						 "continues without it.")));
+	if (was_there)
+		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has lost server \"%s\": %s",
+							 members->job->number, member->row.server, member->error)));
+}
+
+static void
+record_one(const GptMembers *members, GptMember *member)
+{
+	if (!member->row_changed)
+		return;
+	gpt_job_server_set(members->job->number, &member->row);
+	member->row_changed = false;
+}
+
+void
+gpt_members_record(GptMembers *members, bool now)
+{
+	GptTransaction transaction;
+	bool changed = members->own.row_changed;
+
+	for (int i = 0; i < members->n; i++)
+		changed = changed || members->members[i].row_changed;
+	if (!changed || IsTransactionState() ||
+		(!now && !TimestampDifferenceExceeds(members->rows_at, GetCurrentTimestamp(), ROWS_MS)))
+		return;
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	record_one(members, &members->own);
+	for (int i = 0; i < members->n; i++)
+		record_one(members, &members->members[i]);
+	gpt_transaction_commit(&transaction);
+	members->rows_at = GetCurrentTimestamp();
+}

@@ -1,0 +1,270 @@
+/*
+ * src/train/members_parts.c
+ *
+ * Files of the run and updates go to the members in pieces; their differences come back in pieces.
+ * All members are served at once, piece by piece. What a member answers is checked.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+
+#include "core/compat.h"
+#include "core/json_tree.h"
+#include "core/transaction.h"
+#include "engine/outer.h"
+#include "store/blob.h"
+#include "store/run_files.h"
+#include "train/members_private.h"
+
+#define PIECE_SIZE (1024 * 1024) /* small, so that a slow network shows that it lives */
+#define MOST_NODES 64 /* of an answer */
+#define BITS 8
+
+pg_noreturn static void
+raise_answer(const GptMember *member, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("server \"%s\" gave a wrong answer during the training", member->row.server),
+			 errdetail_internal("%s", detail)));
+}
+
+int64
+gpt_members_number(const GptMember *member, const char *name, int64 most)
+{
+	const GptJson *answer;
+	const GptJson *field;
+	double value = -1;
+
+	if (PQntuples(member->result) != 1 || PQnfields(member->result) != 1 ||
+		PQgetisnull(member->result, 0, 0))
+		raise_answer(member, "It is not one value.");
+	answer = gpt_json_try_parse(PQgetvalue(member->result, 0, 0),
+								(size_t) PQgetlength(member->result, 0, 0), MOST_NODES, "answer");
+	field = answer == NULL ? NULL : gpt_json_field(answer, name);
+	if (field != NULL && field->type == GPT_JSON_NUMBER)
+		value = strtod(field->text, NULL);
+	if (!(value >= 0 && value <= (double) most))
+		raise_answer(member,
+					 psprintf("\"%s\" is not a number from 0 to " INT64_FORMAT ".", name, most));
+	return (int64) value;
+}
+
+/* ---- Sending ------------------------------------------------------------------------ */
+
+static void
+put(GptMembers *members, GptMember *member, const char *part, int64 offset, const uint8 *bytes,
+	size_t size)
+{
+	char place[32];
+	GptRemoteValue values[] = {
+		{.bytes = part},
+		{.bytes = place},
+		{.type = BYTEAOID, .bytes = bytes, .size = (int) size, .is_binary = true}};
+
+	snprintf(place, sizeof(place), INT64_FORMAT, offset);
+	gpt_members_ask(members, member, "gpt_member_put($1, $2, $3)", lengthof(values), values);
+}
+
+static void
+take(GptMembers *members, GptMember *member, const char *part, const uint8 *sha256)
+{
+	GptRemoteValue values[] = {
+		{.bytes = part},
+		{.type = BYTEAOID, .bytes = sha256, .size = GPT_BLOB_HASH_SIZE, .is_binary = true}};
+
+	gpt_members_ask(members, member, "gpt_member_take($1, $2)", lengthof(values), values);
+}
+
+/* Which flag says that a member has the file. */
+static bool *
+flag_of(GptMember *member, const char *extension)
+{
+	return strcmp(extension, GPT_TOKENS) == 0 ? &member->has_tokens : &member->has_state;
+}
+
+static File
+open_file(const GptMembers *members, const char *extension)
+{
+	char *path = gpt_run_file_path(&members->job->run_id, extension, "");
+	File file = PathNameOpenFile(path, O_RDONLY | PG_BINARY);
+
+	if (file < 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	return file;
+}
+
+/* The next piece of the file; 0 at its end. */
+static size_t
+read_piece(uint8 *buffer, File file, off_t offset)
+{
+	int n = FileRead(file, (char *) buffer, PIECE_SIZE, offset, gpt_wait_event("GptMembersRead"));
+
+	if (n < 0)
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not read file \"%s\": %m", FilePathName(file))));
+	return (size_t) n;
+}
+
+/* OpenSSL's digests belong to a transaction. */
+static void
+hash_file(uint8 *sha256, File file, uint8 *buffer)
+{
+	GptTransaction transaction;
+	pg_cryptohash_ctx *digest;
+	off_t offset = 0;
+	bool good;
+	size_t n;
+
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	digest = pg_cryptohash_create(PG_SHA256);
+	good = digest != NULL && pg_cryptohash_init(digest) >= 0;
+	while (good && (n = read_piece(buffer, file, offset)) > 0)
+	{
+		good = pg_cryptohash_update(digest, buffer, n) >= 0;
+		offset += (off_t) n;
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (!good || pg_cryptohash_final(digest, sha256, GPT_BLOB_HASH_SIZE) < 0)
+		elog(ERROR, "could not compute sha256: %s", pg_cryptohash_error(digest));
+	pg_cryptohash_free(digest);
+	gpt_transaction_commit(&transaction);
+}
+
+static void
+hash_update(uint8 *sha256, const GptMembers *members)
+{
+	GptTransaction transaction;
+
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_blob_hash(sha256, members->packed, members->packed_size);
+	gpt_transaction_commit(&transaction);
+}
+
+void
+gpt_members_send_file(GptMembers *members, const char *part, const char *extension)
+{
+	uint8 sha256[GPT_BLOB_HASH_SIZE];
+	uint8 *buffer = palloc(PIECE_SIZE);
+	File file = open_file(members, extension);
+	off_t offset = 0;
+	size_t n;
+
+	hash_file(sha256, file, buffer);
+	while ((n = read_piece(buffer, file, offset)) > 0)
+	{
+		for (int i = 0; i < members->n; i++)
+		{
+			GptMember *member = &members->members[i];
+
+			if (member->work != NULL && !*flag_of(member, extension))
+				put(members, member, part, offset, buffer, n);
+		}
+		gpt_members_gather(members);
+		offset += (off_t) n;
+	}
+	FileClose(file);
+	pfree(buffer);
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work != NULL && !*flag_of(member, extension))
+			take(members, member, part, sha256);
+	}
+	gpt_members_gather(members);
+	for (int i = 0; i < members->n; i++)
+	{
+		if (members->members[i].work != NULL)
+			*flag_of(&members->members[i], extension) = true;
+	}
+}
+
+void
+gpt_members_send_update(GptMembers *members, uint32 crc)
+{
+	const uint8 *update = members->packed;
+	uint8 sha256[GPT_BLOB_HASH_SIZE];
+
+	hash_update(sha256, members);
+	for (size_t offset = 0; offset < members->packed_size; offset += PIECE_SIZE)
+	{
+		for (int i = 0; i < members->n; i++)
+		{
+			if (members->members[i].ran)
+				put(members, &members->members[i], "update", (int64) offset, update + offset,
+					Min(members->packed_size - offset, PIECE_SIZE));
+		}
+		gpt_members_gather(members);
+	}
+	for (int i = 0; i < members->n; i++)
+	{
+		if (members->members[i].ran)
+			take(members, &members->members[i], "update", sha256);
+	}
+	gpt_members_gather(members);
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->ran && gpt_members_number(member, "crc", PG_UINT32_MAX) != (int64) crc)
+			raise_answer(member, "Its weights are not those of the other servers.");
+	}
+}
+
+/* ---- Fetching ----------------------------------------------------------------------- */
+
+/* Copies a piece of a difference. */
+static void
+keep_piece(const GptMembers *members, GptMember *member, size_t offset, size_t size)
+{
+	if (PQntuples(member->result) != 1 || PQnfields(member->result) != 1 ||
+		PQgetisnull(member->result, 0, 0) || PQfformat(member->result, 0) != 1 ||
+		PQgetlength(member->result, 0, 0) != (int) size)
+		raise_answer(member, psprintf("A piece of its difference has not %zu bytes.", size));
+	memcpy(member->packed + offset, PQgetvalue(member->result, 0, 0), size);
+}
+
+void
+gpt_members_fetch(GptMembers *members)
+{
+	LmError error;
+
+	for (size_t offset = 0; offset < members->packed_size; offset += PIECE_SIZE)
+	{
+		size_t size = Min(members->packed_size - offset, PIECE_SIZE);
+		char place[32];
+		char length[32];
+		GptRemoteValue values[] = {{.bytes = place}, {.bytes = length}};
+
+		snprintf(place, sizeof(place), "%zu", offset);
+		snprintf(length, sizeof(length), "%zu", size);
+		for (int i = 0; i < members->n; i++)
+		{
+			if (members->members[i].ran)
+				gpt_members_ask(members, &members->members[i], "gpt_member_delta($1, $2)",
+								lengthof(values), values);
+		}
+		gpt_members_gather(members);
+		for (int i = 0; i < members->n; i++)
+		{
+			if (members->members[i].ran)
+				keep_piece(members, &members->members[i], offset, size);
+		}
+	}
+	for (int i = 0; i < members->n; i++)
+	{
+		const GptMember *member = &members->members[i];
+
+		if (member->ran && !lm_outer_check(member->packed, members->packed_size, members->total,
+										   BITS, members->engine, &error))
+			raise_answer(member, error.message);
+	}
+}

@@ -1,0 +1,114 @@
+/*
+ * src/train/members_private.h
+ *
+ * What a coordinator knows of its members, shared by the files members*.c.
+ */
+#ifndef GPT_MEMBERS_PRIVATE_H
+#define GPT_MEMBERS_PRIVATE_H
+
+#include "remote/connection.h"
+#include "store/job_server.h"
+#include "train/members.h"
+
+/* A server that trains with this one. */
+typedef struct GptMember
+{
+	GptJobServer row; /* number, name, state ... */
+	char error[512]; /* of the row */
+	bool row_changed;
+	MemoryContext context; /* of its connections */
+	GptRemote *work; /* NULL: it is lost, as the next one is then */
+	GptRemote *heart; /* on which it is asked whether it is alive */
+	bool has_tokens;
+	bool has_state;
+	bool asked; /* the result of a statement is not there yet */
+	PGresult *result; /* of the last statement, once it is there */
+	TimestampTz heard_at; /* a sign of life of its session */
+	bool beating; /* an answer is awaited ... */
+	TimestampTz beat_at; /* ... since then */
+	TimestampTz tried_at; /* to reach it */
+	bool ran; /* the round */
+	TimestampTz ran_at; /* when its result was there */
+	int64 tokens;
+	uint8 *packed; /* its difference */
+} GptMember;
+
+struct GptMembers
+{
+	const GptJob *job;
+	GptProgress *progress;
+	MemoryContext scratch; /* reset with each round */
+	bool is_local; /* members read rows of their own */
+	GptOnLoss on_loss;
+	int64 sync; /* steps of a round */
+	int n;
+	GptMember *members; /* [n]; number i + 1 is at i */
+	GptMember own; /* member 0: its row alone */
+	bool is_new; /* a server that cannot be reached is an error */
+	bool is_ending; /* one that is lost does not matter any more */
+	bool has_changed; /* since the epoch began */
+	int epoch;
+	TimestampTz rows_at; /* when rows were written last */
+
+	int64 total_time; /* of the plan, as the next one */
+	int64 steps;
+	bool in_round;
+	int64 round_begin;
+	int64 round_end;
+	TimestampTz round_started_at;
+	int64 own_tokens;
+
+	/* Of outer steps: [total] floats. */
+	LmEngine *engine;
+	size_t total;
+	float *common;
+	float *sum;
+	float *outer; /* momentum, what packing left of the update, and of the own difference */
+	uint8 *packed; /* own difference, then the update */
+	size_t packed_size;
+};
+
+/* ---- src/train/members_loss.c ----------------------------------------------------- */
+
+/* Closes the connections of a member; an error by option "on_loss". */
+extern void gpt_members_lose(GptMembers *members, GptMember *member, const char *why);
+
+/* Whether an error means that a server is lost, and nothing is wrong with the training. */
+extern bool gpt_members_is_loss(int sqlstate);
+
+/* Writes the rows that have changed, about once a second or now. */
+extern void gpt_members_record(GptMembers *members, bool now);
+
+/* ---- src/train/members_wait.c ----------------------------------------------------- */
+
+/*
+ * Sends a statement "SELECT schema.call" without waiting. A lost member is lost then; a statement
+ * that runs already is a fault of the program.
+ */
+extern void gpt_members_ask(GptMembers *members, GptMember *member, const char *call, int n,
+							const GptRemoteValue *values);
+
+/* Looks what has arrived, and who is lost. Never waits. */
+extern void gpt_members_look(GptMembers *members);
+
+/* Waits until nobody is asked any more: each is lost, or its result is there and no error. */
+extern void gpt_members_gather(GptMembers *members);
+
+/* Waits for a short time, or until something happens. */
+extern void gpt_members_wait(GptMembers *members);
+
+/* ---- src/train/members_parts.c ---------------------------------------------------- */
+
+/* Sends a file of the run to all members that lack it, who then use it. */
+extern void gpt_members_send_file(GptMembers *members, const char *part, const char *extension);
+
+/* Fetches the packed differences of all that ran. */
+extern void gpt_members_fetch(GptMembers *members);
+
+/* Sends the packed update to all that ran, who then have weights of this CRC. */
+extern void gpt_members_send_update(GptMembers *members, uint32 crc);
+
+/* A number in the answer of a member: an error unless it is one from 0 to most. */
+extern int64 gpt_members_number(const GptMember *member, const char *name, int64 most);
+
+#endif /* GPT_MEMBERS_PRIVATE_H */

@@ -1,0 +1,266 @@
+/*
+ * src/train/members_round.c
+ *
+ * Rounds of DiLoCo (engine/outer.h): all members begin with the same weights and make steps of
+ * their own; their differences go in, one update comes out, which everybody applies.
+ */
+#include "postgres.h"
+
+#include "port/pg_crc32c.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "core/bridge.h"
+#include "engine/outer.h"
+#include "train/members_private.h"
+
+#define BITS 8
+#define OUTER_BLOCKS 3 /* momentum, and twice what packing left */
+#define MOST_MS ((int64) 1000 * 60 * 60 * 24 * 365)
+#define CRC_PIECE ((size_t) 4 * 1024 * 1024)
+
+static int64 steps_of_round(const GptMembers *members, const GptTrainState *state);
+static void read_answers(GptMembers *members, bool last);
+static void make_update(GptMembers *members, LmTrainer *trainer);
+static uint32 crc_of(LmTrainer *trainer);
+static void note_speeds(GptMembers *members, const GptTrainState *state, TimestampTz own_end);
+
+float *
+gpt_members_outer(GptMembers *members, size_t *count, const GptTrainPlan *plan, LmTrainer *trainer)
+{
+	size_t total = lm_trainer_table(trainer)->total;
+	size_t size = total * sizeof(float);
+	MemoryContext context = CurrentMemoryContext;
+
+	members->engine = lm_trainer_engine(trainer);
+	members->total = total;
+	members->total_time = plan->total_time;
+	members->steps = plan->training.steps;
+	members->packed_size = lm_outer_size(total, BITS);
+	members->common = MemoryContextAllocHuge(context, size);
+	members->sum = MemoryContextAllocHuge(context, size);
+	members->outer =
+		MemoryContextAllocExtended(context, OUTER_BLOCKS * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	members->packed = MemoryContextAllocHuge(context, members->packed_size);
+	for (int i = 0; i < members->n; i++)
+		members->members[i].packed = MemoryContextAllocHuge(context, members->packed_size);
+	*count = OUTER_BLOCKS * total;
+	return members->outer;
+}
+
+bool
+gpt_members_are_common(const GptMembers *members)
+{
+	return !members->in_round;
+}
+
+void
+gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
+{
+	char first[32];
+	char steps[32];
+	char epoch[32];
+	char share[64];
+	GptRemoteValue values[] = {
+		{.bytes = first}, {.bytes = steps}, {.bytes = epoch}, {.bytes = NULL}};
+	double done = lm_trainer_options(trainer)->share;
+
+	if (members->in_round)
+		return;
+	MemoryContextReset(members->scratch);
+	members->is_new = false;
+	members->epoch += members->has_changed;
+	members->has_changed = false;
+	members->in_round = true;
+	members->round_begin = state->step;
+	members->round_end = state->step + steps_of_round(members, state);
+	members->round_started_at = GetCurrentTimestamp();
+	members->own_tokens = 0;
+	memcpy(members->common, lm_trainer_params(trainer), members->total * sizeof(float));
+	snprintf(first, sizeof(first), INT64_FORMAT, members->round_begin);
+	snprintf(steps, sizeof(steps), INT64_FORMAT, members->round_end - members->round_begin);
+	snprintf(epoch, sizeof(epoch), "%d", members->epoch);
+	if (members->total_time > 0)
+	{
+		snprintf(share, sizeof(share), "%.9f", Min(1, Max(0, done)));
+		values[3].bytes = share;
+	}
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		member->ran = false;
+		if (member->work == NULL)
+			continue;
+		member->row.epoch = members->epoch;
+		member->row_changed = true;
+		gpt_members_ask(members, member, "gpt_member_run($1, $2, $3, NULL, $4)", lengthof(values),
+						values);
+	}
+	members->own.row.epoch = members->epoch;
+	members->own.row_changed = true;
+}
+
+/* Where time ends the training, the last round is as short as the time that is left. */
+static int64
+steps_of_round(const GptMembers *members, const GptTrainState *state)
+{
+	int64 steps = members->sync;
+
+	if (members->total_time == 0)
+		steps = Min(steps, members->steps - state->step);
+	else if (state->step > 0 && state->microseconds > 0)
+	{
+		double left = (double) (members->total_time - state->used_time);
+		double each = (double) state->microseconds / (double) state->step;
+
+		if (left < (double) steps * each)
+			steps = (int64) (left / each);
+	}
+	return Max(steps, 1);
+}
+
+void
+gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTrainer *trainer,
+					   bool last)
+{
+	const char *phase = members->progress->phase;
+	MemoryContext old_context;
+	TimestampTz own_end;
+
+	members->own_tokens += state->last.tokens;
+	gpt_members_look(members);
+	if (state->step < members->round_end && !last)
+		return;
+	old_context = MemoryContextSwitchTo(members->scratch);
+	own_end = GetCurrentTimestamp();
+	gpt_members_gather(members);
+	read_answers(members, last);
+	note_speeds(members, state, own_end);
+	gpt_members_fetch(members);
+	make_update(members, trainer);
+	gpt_members_send_update(members, crc_of(trainer));
+	members->in_round = false;
+	members->progress->phase = phase;
+	gpt_members_record(members, false);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Those who have come to the end of the round. */
+static void
+read_answers(GptMembers *members, bool last)
+{
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+		int64 step;
+
+		member->ran = member->work != NULL && member->result != NULL;
+		if (!member->ran)
+			continue;
+		step = gpt_members_number(member, "step", PG_INT64_MAX / 2);
+		if (step != members->round_end)
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("server \"%s\" is at step " INT64_FORMAT
+								   " of the training, not " INT64_FORMAT,
+								   member->row.server, step, members->round_end)));
+		member->row.step = step;
+		member->tokens = gpt_members_number(member, "tokens", PG_INT64_MAX / 2);
+	}
+}
+
+static void
+note_speeds(GptMembers *members, const GptTrainState *state, TimestampTz own_end)
+{
+	TimestampTz end = own_end;
+	double steps = (double) (members->round_end - members->round_begin);
+	double own_steps = (double) (state->step - members->round_begin);
+
+	for (int i = 0; i < members->n; i++)
+	{
+		if (members->members[i].ran)
+			end = Max(end, members->members[i].ran_at);
+	}
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+		double ms;
+
+		if (!member->ran)
+			continue;
+		ms = (double) gpt_members_number(member, "ms", MOST_MS);
+		member->row.steps_per_second = steps * 1000 / Max(ms, 1);
+		member->row.waiting_share =
+			Max(0, 1 - ms * 1000 / (double) Max(1, end - members->round_started_at));
+		member->row_changed = true;
+	}
+	members->own.row.step = state->step;
+	members->own.row.steps_per_second =
+		own_steps * USECS_PER_SEC / (double) Max(1, own_end - members->round_started_at);
+	members->own.row.waiting_share =
+		(double) (end - own_end) / (double) Max(1, end - members->round_started_at);
+	members->own.row.seen_at = GetCurrentTimestamp();
+	members->own.row_changed = true;
+}
+
+/*
+ * The mean of the differences, weighted by tokens, becomes the update. Not stopped in the middle: a
+ * weight is as before, or as after.
+ */
+static void
+make_update(GptMembers *members, LmTrainer *trainer)
+{
+	size_t total = members->total;
+	float *momentum = members->outer;
+	float *left = members->outer + total;
+	float *own_left = left + total;
+	double tokens = (double) members->own_tokens;
+	LmEngine *engine = members->engine;
+	LmError error;
+	bool good;
+
+	for (int i = 0; i < members->n; i++)
+	{
+		if (members->members[i].ran)
+			tokens += (double) members->members[i].tokens;
+	}
+	tokens = Max(tokens, 1);
+	memset(members->sum, 0, total * sizeof(float));
+	lm_engine_begin(engine);
+	lm_engine_hold(engine, true);
+	good = lm_outer_difference(members->packed, own_left, members->common,
+							   lm_trainer_params(trainer), total, BITS, engine, &error);
+	if (good)
+		lm_outer_add(members->sum, members->packed, (float) ((double) members->own_tokens / tokens),
+					 total, BITS, engine);
+	for (int i = 0; good && i < members->n; i++)
+	{
+		const GptMember *member = &members->members[i];
+
+		if (member->ran)
+			lm_outer_add(members->sum, member->packed, (float) ((double) member->tokens / tokens),
+						 total, BITS, engine);
+	}
+	good = good && lm_outer_update(members->packed, momentum, left, members->sum, total, BITS,
+								   engine, &error);
+	if (good)
+		lm_outer_apply(members->common, lm_trainer_params(trainer), members->packed, total, BITS,
+					   engine);
+	lm_engine_hold(engine, false);
+	if (!good)
+		gpt_bridge_raise(&error);
+}
+
+static uint32
+crc_of(LmTrainer *trainer)
+{
+	const char *bytes = (const char *) lm_trainer_params(trainer);
+	size_t size = lm_trainer_table(trainer)->total * sizeof(float);
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	for (size_t done = 0; done < size; done += CRC_PIECE)
+		COMP_CRC32C(crc, bytes + done, Min(size - done, CRC_PIECE));
+	FIN_CRC32C(crc);
+	return crc;
+}

@@ -1,0 +1,152 @@
+/*
+ * src/train/membership_state.c
+ *
+ * A checkpoint that has arrived goes in; a trainer that goes on from it comes out.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "port/pg_crc32c.h"
+#include "utils/memutils.h"
+
+#include "core/bridge.h"
+#include "core/settings.h"
+#include "core/pulse.h"
+#include "store/tokenizer_json.h"
+#include "train/membership_private.h"
+#include "train/train_base.h"
+
+#define PIECE_SIZE ((size_t) 4 * 1024 * 1024)
+
+void
+gpt_membership_drop_state(GptMembership *member)
+{
+	GptTraining *training = &member->training;
+
+	/* A channel that is connected has an exchange of this trainer. */
+	if (member->mesh != NULL && member->mesh->exchange != NULL)
+		gpt_membership_close_mesh(member);
+	/* An engine that was started again has taken its memory along. */
+	if (training->trainer != NULL && member->generation == gpt_bridge_generation())
+	{
+		gpt_training_finish(training);
+		lm_trainer_free(training->trainer);
+	}
+	MemSet(training, 0, sizeof(GptTraining));
+	member->corpus = NULL;
+	member->common = member->left = NULL;
+	member->packed = NULL;
+	member->packed_size = 0;
+	member->parts[GPT_PART_UPDATE] = (GptReceived){.file = -1};
+	if (member->state_context != NULL)
+		MemoryContextDelete(member->state_context);
+	member->state_context = NULL;
+	member->stage = Min(member->stage, GPT_MEMBER_HAS_TOKENS);
+}
+
+/* The plan as this machine carries it out. */
+static void
+take_plan(GptMembership *member, const GptCheckpoint *checkpoint)
+{
+	GptTrainPlan *plan = &member->plan;
+
+	*plan = checkpoint->plan;
+	plan->preset = "";
+	plan->n_threads = Max(1, Min(plan->n_threads, gpt_settings_train_threads(-1)));
+	if (plan->training.precision == LM_BFLOAT16 && lm_engine_bf16(gpt_plan_engine(plan)) == NULL)
+		plan->training.precision = LM_FLOAT32;
+}
+
+/* All of it is known before anything is allocated. */
+static uint64
+check_memory(const GptTrainPlan *plan)
+{
+	size_t bytes;
+	size_t parameters;
+	LmError error;
+
+	if (!lm_trainer_memory(&bytes, &plan->config, &plan->training, plan->n_threads, &error))
+		gpt_bridge_raise(&error);
+	if (!lm_param_total(&parameters, &plan->config))
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("the model has too many parameters")));
+	gpt_bridge_check_memory((uint64) bytes + gpt_membership_extra_memory(plan, parameters));
+	return (uint64) bytes + gpt_membership_extra_memory(plan, parameters);
+}
+
+/* Weights, moments and place; without weights those of step 0, which follow from the seed. */
+static void
+restore(GptMembership *member, GptCheckpoint *checkpoint)
+{
+	GptTraining *training = &member->training;
+	size_t size = lm_trainer_table(training->trainer)->total * sizeof(float);
+	float *best = NULL;
+
+	if (!checkpoint->has_weights)
+		return;
+	if (checkpoint->state.has_best)
+		best = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	gpt_checkpoint_read_weights(checkpoint, training->trainer, best, &training->reference,
+								&member->progress);
+	if (best != NULL)
+		pfree(best);
+	training->state.step = checkpoint->state.step;
+	training->state.cursor = checkpoint->state.cursor;
+}
+
+void
+gpt_membership_take_state(GptMembership *member)
+{
+	GptReceived *part = &member->parts[GPT_PART_CHECKPOINT];
+	const GptMemberSpec *spec = &member->spec;
+	GptCheckpoint *checkpoint;
+	MemoryContext old_context;
+
+	gpt_membership_drop_state(member);
+	member->state_context =
+		AllocSetContextCreate(member->context, "gpt member state", ALLOCSET_DEFAULT_SIZES);
+	old_context = MemoryContextSwitchTo(member->state_context);
+	gpt_progress_start(&member->progress, GPT_NO_JOB);
+	checkpoint = gpt_checkpoint_receive(part->file, &spec->run_id);
+	member->corpus = gpt_corpus_receive(
+		&member->dataset, member->tokens_crc, spec->is_local, &checkpoint->corpus,
+		gpt_tokenizer_from_json(checkpoint->tokenizer, checkpoint->tokenizer_size));
+	gpt_membership_check(member, checkpoint);
+	if (!spec->is_local && checkpoint->plan.training.tree_leaves == 0)
+	{
+		/* Of steps that all make together every member draws all batches. */
+		member->corpus->dataset.shares = (uint64) spec->members;
+		member->corpus->dataset.share = (uint64) spec->member;
+	}
+	if (checkpoint->plan.config.lora_rank > 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("adapters are not trained over several servers")));
+	take_plan(member, checkpoint);
+	member->memory = check_memory(&member->plan);
+	member->generation = gpt_bridge_generation();
+	gpt_training_start(&member->training, &member->plan, member->corpus, &member->progress);
+	restore(member, checkpoint);
+	member->progress.step = member->training.state.step;
+	MemoryContextSwitchTo(old_context);
+	gpt_received_reset(part);
+	member->stage = GPT_MEMBER_READY;
+}
+
+uint32
+gpt_membership_crc(const GptMembership *member)
+{
+	LmTrainer *trainer = member->training.trainer;
+	const char *bytes = (const char *) lm_trainer_params(trainer);
+	size_t size = lm_trainer_table(trainer)->total * sizeof(float);
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	for (size_t done = 0; done < size; done += PIECE_SIZE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		gpt_pulse();
+		COMP_CRC32C(crc, bytes + done, Min(size - done, PIECE_SIZE));
+	}
+	FIN_CRC32C(crc);
+	return crc;
+}

@@ -1,0 +1,200 @@
+# test/t/032_shards.pl - models on several servers: gpt_distribute, and scoring where the rows are, by postgres_fdw,
+# PL/Proxy and standbys.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptServers;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($here, $east, $west) = start_servers([ 'here', 'east', 'west' ], preload => 1);
+connect_servers($here, $east, $west);
+my $shared = "$FindBin::RealBin/..";
+
+sub error_of
+{
+	my ($node, $sql) = @_;
+	my (undef, undef, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql");
+
+	return $error;
+}
+
+# The roles of the members may take versions.
+$_->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION gpt_distribute(text, text[]), gpt_distribute_put(bigint, bytea), gpt_distribute_take(jsonb),
+	gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb) TO trainer') for $here, $east, $west;
+fill_line($here, 1, 300);
+my $shape = '"layers": 1, "channels": 16, "heads": 1, "context": 64, "tokenizer": "bytes", "batch_size": 8, "steps": 3, "seed": 1';
+
+# Starts a job as the owner of the models, and returns its end.
+sub train
+{
+	my ($call) = @_;
+	my $job = $here->safe_psql('postgres', "SET ROLE trainer; SELECT $call");
+
+	return $here->safe_psql('postgres', "SELECT gpt_wait($job, '60 s')");
+}
+
+is(train("gpt_train('m', 'SELECT body FROM line', '{$shape}')"), 'succeeded', 'a model is trained');
+is(train("gpt_finetune('m', 'SELECT body AS text, id % 2 = 0 AS label FROM line', '{\"into\": \"c\", \"steps\": 2}')"), 'succeeded', 'and a classifier');
+is(train("gpt_finetune('m', 'SELECT body FROM line', '{\"into\": \"lora\", \"method\": \"lora\", \"steps\": 2}')"), 'succeeded', 'and an adapter');
+
+# -- the same bytes there
+my $sent = $here->safe_psql('postgres', <<'SQL');
+SET ROLE trainer;
+SELECT server, version, bytes > 0 FROM gpt_distribute('lora', '{east, west}');
+SELECT server, version, bytes > 0 FROM gpt_distribute('c@1', '{east}');
+SELECT server, version, bytes FROM gpt_distribute('m', '{east}');
+SQL
+is($sent, "east|m\@1|t\neast|lora\@1|t\nwest|m\@1|t\nwest|lora\@1|t\neast|c\@1|t\neast|m\@1|0", 'a base goes with its adapter, and what is there is not sent again');
+my $facts = "SELECT model, version, sha256, tokenizer, config, task, search, base, base_version, state FROM gpt_version WHERE model <> 'c' ORDER BY model";
+is($east->safe_psql('postgres', $facts), $here->safe_psql('postgres', $facts), 'the versions there are the same');
+my $calls = "SELECT gpt_score('lora', 'line 7'), gpt_classify('c', 'line 7'), gpt_generate('m', 'line', 5, seed => 1), gpt_embed('m', 'line 7')";
+is($east->safe_psql('postgres', $calls), $here->safe_psql('postgres', $calls), 'so are their answers');
+is($east->safe_psql('postgres', 'SELECT * FROM gpt_check(true)'), '', 'gpt_check finds nothing');
+is($east->safe_psql('postgres', 'SELECT DISTINCT pg_get_userbyid(lomowner) FROM pg_largeobject_metadata'), 'trainer', 'they belong to the mapped role');
+is($east->safe_psql('postgres', "SELECT count(*) FROM gpt_version WHERE query IS NOT NULL OR options IS NOT NULL OR report IS NOT NULL OR watermark IS NOT NULL"),
+	'0', 'nothing of the training travels');
+
+# -- versions follow
+train("gpt_finetune('m', 'SELECT body FROM line WHERE id < 50', '{\"steps\": 1}')");
+$here->safe_psql('postgres', "SET ROLE trainer; SELECT * FROM gpt_distribute('m', '{east, west}')");
+my $current = "SELECT version FROM gpt_models WHERE model = 'm'";
+is($west->safe_psql('postgres', $current), '2', 'the next version is current there');
+$here->safe_psql('postgres', "SET ROLE trainer; SELECT gpt_rollback('m', 1); SELECT gpt_set_image_type('m', 'int8'); SELECT * FROM gpt_distribute('m', '{west}')");
+is($west->safe_psql('postgres', "SELECT version, image_type FROM gpt_model WHERE model = 'm'"), '1|int8', 'a rollback and the type of images follow');
+$here->safe_psql('postgres', "SET ROLE trainer; SELECT gpt_set_image_type('m', 'float32'); SELECT * FROM gpt_distribute('m', '{west}')");
+
+# -- errors
+$here->safe_psql('postgres', "SET ROLE trainer; SELECT gpt_copy_model('c', 'other')");
+$west->safe_psql('postgres', "SET ROLE trainer; SELECT gpt_copy_model('m', 'other')");
+like(error_of($here, "SET ROLE trainer; SELECT * FROM gpt_distribute('other', '{west}')"),
+	qr/42710: version 1 of model "other" is another one on this server.*CONTEXT:  server "west"/s, 'another version of the same number is an error');
+like(error_of($here, "SELECT * FROM gpt_distribute('none', '{west}')"), qr/42704: model "none" does not exist/, 'a model that does not exist');
+like(error_of($here, "SELECT * FROM gpt_distribute('m', '{south}')"), qr/42704: server "south" does not exist/, 'a server that does not exist');
+like(error_of($here, "SELECT * FROM gpt_distribute('m', array_fill('west'::text, '{1001}'))"), qr/54000: servers has 1001 names, the limit is 1000/, 'too many servers');
+like(error_of($here, "SELECT * FROM gpt_distribute('m', '{NULL}')"), qr/22023: servers must be a list of names, without null/, 'a name that is null');
+like(error_of($here, "CREATE ROLE stranger; GRANT EXECUTE ON FUNCTION gpt_distribute(text, text[]) TO stranger; GRANT USAGE ON FOREIGN SERVER west TO stranger;
+	SELECT gpt_grant('m', 'stranger'); SET ROLE stranger; SELECT * FROM gpt_distribute('m', '{west}')"), qr/42501: must be owner of model "m"/, 'a user of a model does not send it');
+like(error_of($here, "SET ROLE stranger; SELECT gpt_copy_model('m', 's'); SELECT * FROM gpt_distribute('s', '{east}')"),
+	qr/42501: permission denied for foreign server east/, 'USAGE on the server');
+like(error_of($here, "SET ROLE stranger; SELECT * FROM gpt_distribute('s', '{west}')"),
+	qr/42704: user mapping not found for "stranger"/, 'a user mapping');
+like(error_of($here, "CREATE USER MAPPING FOR stranger SERVER west OPTIONS (user 'trainer'); SET ROLE stranger; SELECT * FROM gpt_distribute('s', '{west}')"),
+	qr/2F003: password is required/, 'the password of the mapping');
+like(error_of($here, "ALTER USER MAPPING FOR stranger SERVER west OPTIONS (ADD password 'wrong'); SET ROLE stranger; SELECT * FROM gpt_distribute('s', '{west}')"),
+	qr/08001: could not connect to server "west".*password authentication failed/s, 'a wrong password');
+my $socket = $west->host;
+$here->safe_psql('postgres', "CREATE SERVER trusting FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$socket', port '" . $west->port . "', dbname 'postgres');
+	GRANT USAGE ON FOREIGN SERVER trusting TO stranger; CREATE USER MAPPING FOR stranger SERVER trusting OPTIONS (user 'trainer', password 'any')");
+like(error_of($here, "SET ROLE stranger; SELECT * FROM gpt_distribute('s', '{trusting}')"),
+	qr/2F003: password is required.*does not request a password/s, 'a server that asks for no password');
+$here->safe_psql('postgres', 'CREATE FOREIGN DATA WRAPPER another; CREATE SERVER strange FOREIGN DATA WRAPPER another; CREATE USER MAPPING FOR CURRENT_USER SERVER strange');
+like(error_of($here, "SELECT * FROM gpt_distribute('m', '{strange}')"), qr/42809: server "strange" is not a server of postgres_fdw/, 'a server of another wrapper');
+$east->safe_psql('postgres', "CREATE DATABASE empty");
+$here->safe_psql('postgres', "CREATE SERVER empty FOREIGN DATA WRAPPER postgres_fdw OPTIONS (" . connection_of($east, 'empty') . ");
+	CREATE USER MAPPING FOR CURRENT_USER SERVER empty OPTIONS (user '" . $east->safe_psql('postgres', 'SELECT current_user') . "', password '" . password_of('postgres') . "')");
+like(error_of($here, "SELECT * FROM gpt_distribute('m', '{empty}')"), qr/42704: extension gpt does not exist on server "empty"/, 'a server without the extension');
+$east->safe_psql('postgres', "UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'gpt'");
+like(error_of($here, "SELECT * FROM gpt_distribute('m', '{east}')"), qr/55000: server "east" has version 0\.1 of gpt, this server has version \S+/, 'another version of the extension');
+$east->safe_psql('postgres', "UPDATE pg_extension SET extversion = (SELECT extversion FROM pg_available_extension_versions WHERE false) WHERE false;
+	UPDATE pg_extension SET extversion = default_version FROM pg_available_extensions a WHERE extname = 'gpt' AND a.name = 'gpt'");
+
+# -- a hostile sender: whatever it says, nothing is published
+my $count = 'SELECT count(*) FROM gpt_version';
+my $before = $west->safe_psql('postgres', $count);
+my $objects = $west->safe_psql('postgres', 'SELECT count(*) FROM pg_largeobject_metadata');
+$west->safe_psql('postgres', <<'SQL');
+CREATE TABLE sent AS SELECT lo_get(t.object) || lo_get(v.weights) AS bytes, jsonb_build_object('model', 'forged', 'version', 1, 'run_id', v.run_id, 'size', v.size,
+	'sha256', encode(v.sha256, 'hex'), 'tokenizer', encode(v.tokenizer, 'hex'), 'tokenizer_size', t.size, 'config', v.config, 'image_type', 'float32', 'current', true) AS facts
+	FROM gpt_version v JOIN gpt_tokenizer t ON t.sha256 = v.tokenizer WHERE v.model = 'm' AND v.version = 1;
+CREATE FUNCTION forge(bytes bytea, facts jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM gpt_distribute_put(0, bytes);
+	RETURN coalesce('published ' || gpt_distribute_take(facts), 'NULL');
+EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE;
+END $$;
+GRANT SELECT ON sent TO trainer;
+SQL
+my $forged = $west->safe_psql('postgres', <<'SQL');
+SET ROLE trainer;
+SELECT what, forge(b, f) FROM sent s, LATERAL (VALUES
+	('a byte of the weights', set_byte(bytes, length(bytes) - 1, get_byte(bytes, length(bytes) - 1) # 1), facts),
+	('a byte of the tokenizer', set_byte(bytes, 20, get_byte(bytes, 20) # 1), facts),
+	('truncated', substr(bytes, 1, length(bytes) - 4), facts),
+	('longer', bytes || '\x00', facts),
+	('a huge size', bytes, facts || '{"size": 9223372036854775807}'),
+	('a negative size', bytes, facts || '{"size": -5}'),
+	('a huge tokenizer', bytes, facts || '{"tokenizer_size": 2000000000}'),
+	('another configuration', bytes, jsonb_set(facts, '{config,channels}', '32')),
+	('no configuration', bytes, facts || '{"config": 3}'),
+	('another run', bytes, facts || '{"run_id": "00000000-0000-4000-8000-000000000000"}'),
+	('another hash', bytes, facts || jsonb_build_object('sha256', repeat('00', 32))),
+	('no hash', bytes, facts || '{"sha256": "zz"}'),
+	('a member is missing', bytes, facts - 'run_id'),
+	('a name that is none', bytes, facts || '{"model": "a@b"}'),
+	('a number out of range', bytes, facts || '{"version": 0}'),
+	('a base without an adapter', bytes, facts || jsonb_build_object('base', 'm', 'base_version', 1, 'base_sha256', repeat('00', 32))),
+	('statistics of something else', bytes, facts || '{"search": "00ff"}'),
+	('a type of images', bytes, facts || '{"image_type": "int3"}'),
+	('facts that are a list', bytes, '[1]')) v (what, b, f);
+SQL
+is(join(', ', map { (split /\|/)[1] } split /\n/, $forged), join(', ', ('22P03') x 4, ('22P03') x 3, ('XX001') x 1, ('22P03') x 4, ('22P03') x 1, '42602', ('22P03') x 4, '22023'), 'altered bytes and facts are errors')
+  or diag $forged;
+is($west->safe_psql('postgres', "$count; SELECT count(*) FROM pg_largeobject_metadata"), "$before\n$objects", 'and leave nothing behind');
+is($west->safe_psql('postgres', "BEGIN; SELECT gpt_distribute_put(0, substr(bytes, 1, 9)) FROM sent; SELECT gpt_distribute_put(9, substr(bytes, 10)) FROM sent;
+	SELECT gpt_distribute_take(facts) FROM sent; ROLLBACK; SELECT coalesce(gpt_distribute_take(facts)::text, 'missing') FROM sent"), "\n\n1\nmissing", 'the bytes themselves are taken, in pieces, and go with the transaction');
+is($west->safe_psql('postgres', "BEGIN; SAVEPOINT a; SELECT gpt_distribute_put(0, bytes) FROM sent; ROLLBACK TO a; SELECT coalesce(gpt_distribute_take(facts)::text, 'missing') FROM sent"),
+	"\nmissing", 'and with a subtransaction');
+like(error_of($west, "SELECT gpt_distribute_put(5, 'x')"), qr/22023: the piece at 5 is not the next one/, 'a piece at another place');
+
+# -- scoring where the rows are
+$here->safe_psql('postgres', "SET ROLE trainer; SELECT * FROM gpt_distribute('m\@1', '{east, west}'); SELECT * FROM gpt_distribute('c', '{west}')");
+fill_line($east, 301, 400);
+fill_line($west, 401, 500);
+$here->safe_psql('postgres', <<'SQL');
+ALTER SERVER east OPTIONS (ADD extensions 'gpt', ADD async_capable 'true', ADD fetch_size '30');
+ALTER SERVER west OPTIONS (ADD extensions 'gpt', ADD async_capable 'true', ADD fetch_size '30');
+CREATE TABLE shard (id bigint, text text) PARTITION BY RANGE (id);
+CREATE FOREIGN TABLE shard_east PARTITION OF shard FOR VALUES FROM (301) TO (401) SERVER east OPTIONS (table_name 'line');
+CREATE FOREIGN TABLE shard_west PARTITION OF shard FOR VALUES FROM (401) TO (501) SERVER west OPTIONS (table_name 'line');
+ALTER FOREIGN TABLE shard_east ALTER COLUMN text OPTIONS (column_name 'body');
+ALTER FOREIGN TABLE shard_west ALTER COLUMN text OPTIONS (column_name 'body');
+INSERT INTO line SELECT id, text FROM shard;
+SQL
+my $score = q{gpt_score('m@1'::gpt_model_version, text)};
+my $plan = $here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT id, $score FROM shard");
+is(() = $plan =~ /Async Foreign Scan\n.*\n\s+Remote SQL: SELECT id, public\.gpt_score\('m\@1'::public\.gpt_model_version, body, .*\) FROM public\.line/g, 2, 'both servers compute the result, at once')
+  or diag $plan;
+my $rows = "SELECT id, $score, length(text) FROM %s WHERE id > 300 ORDER BY id";
+is($here->safe_psql('postgres', sprintf $rows, 'shard'), $here->safe_psql('postgres', sprintf($rows, 'line') =~ s/text/body/gr), 'its results are those of one server');
+is($here->safe_psql('postgres', "SET gpt.batching = off; " . sprintf $rows, 'shard'), $here->safe_psql('postgres', sprintf $rows, 'shard'), 'and those without it');
+
+# expression of the list, in a table with one => whether the server there computes it
+my %pushed = (
+	"gpt_classify('c\@1'::gpt_model_version, 'a ' || text)" => 1,
+	"round(gpt_score('m\@1'::gpt_model_version, coalesce(text, '')))" => 1,
+	"(gpt_embed('m\@1'::gpt_model_version, text))[1]" => 1,
+	"CASE WHEN id > 450 THEN gpt_score('m\@1'::gpt_model_version, text) END" => 0,
+	"gpt_score('m\@1', text)" => 0,
+	"gpt_score('m\@1'::gpt_model_version, upper(text))" => 0,
+	"gpt_score('m\@1'::gpt_model_version, text), tableoid" => 0,
+	"gpt_score('m\@1'::gpt_model_version, text), shard_west" => 0);
+for my $list (sort keys %pushed)
+{
+	my $query = "SELECT $list FROM shard_west ORDER BY id DESC";
+	my $explained = $here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) $query");
+	is(scalar($explained =~ /Remote SQL: SELECT .*gpt_.* FROM/), $pushed{$list} ? 1 : '', "$list " . ($pushed{$list} ? 'is computed there' : 'is not')) or diag $explained;
+	is($here->safe_psql('postgres', $query), $here->safe_psql('postgres', "SET gpt.batching = off; $query"), 'with the same result');
+}
+unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score FROM shard_west FOR UPDATE"), qr/SELECT .*gpt_.* FROM/, 'rows that are locked are scored here');
+unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score FROM shard_west WHERE random() < 2"), qr/SELECT .*gpt_.* FROM/, 'and rows of a condition that is checked here');
+is($here->safe_psql('postgres', "CREATE TABLE scored AS SELECT id, $score AS s FROM shard; INSERT INTO scored SELECT id, $score FROM shard; SELECT count(*), count(DISTINCT s) > 150 FROM scored"), '400|t', 'into a table');
+is($here->safe_psql('postgres', "PREPARE p AS SELECT count(s) FROM (SELECT $score AS s FROM shard WHERE id > \$1 OFFSET 0) q; SET plan_cache_mode = force_generic_plan; EXECUTE p(450); EXECUTE p(300)"), "50\n200", 'in a generic plan');
+is($here->safe_psql('postgres', "BEGIN; DECLARE c CURSOR FOR SELECT id, $score > 0 FROM shard_west ORDER BY id; FETCH 2 FROM c; MOVE 50 IN c; FETCH 1 FROM c"), "401|t\n402|t\n453|t", 'with a cursor');
+is($here->safe_psql('postgres', "SELECT count(*) FROM line l JOIN LATERAL (SELECT $score AS s FROM shard_west w WHERE w.id = l.id OFFSET 0) q ON true WHERE q.s > 0"), '100', 'as the inner side of a nested loop');
+$here->safe_psql('postgres', 'ALTER SERVER west OPTIONS (DROP extensions)');
+unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score FROM shard_west"), qr/SELECT .*gpt_.* FROM/, 'a server that does not name the extension sends its rows');
+
+done_testing();

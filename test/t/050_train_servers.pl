@@ -1,0 +1,156 @@
+# Training over three servers: rounds of DiLoCo with rows that are dealt out; servers that are lost, silent, wrong, and
+# come back; a coordinator that dies.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptTest;
+use GptServers;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $many = 1000000; # steps that nobody waits for
+my ($here, $east, $west) = start_servers([ 'here', 'east', 'west' ], preload => 1, conf => <<'CONF');
+gpt.checkpoint_interval = 0
+gpt.peer_timeout = '1s'
+gpt.max_workers = 4
+CONF
+connect_servers($here, $east, $west);
+fill_line($here, 1, 400);
+
+sub query
+{
+	return $here->safe_psql('postgres', $_[0]);
+}
+
+sub train
+{
+	my ($model, $options) = @_;
+
+	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "layers": 1,
+		"heads": 2, "channels": 32, "context": 32, "batch_size": 4, "threads": 1, "warmup_steps": 1, "learning_rate": 0.01, $options}')});
+}
+
+sub job_ends
+{
+	my ($job, $state, $name) = @_;
+
+	is(query("SELECT gpt_wait($job, '60 s')"), $state, $name) or diag query("SELECT state, error, note FROM gpt_jobs WHERE job = $job");
+}
+
+# Whether a query gives true within 20 s.
+sub poll
+{
+	my ($sql) = @_;
+	my $end = time + 20;
+
+	# A server that has lost a process starts again, and refuses connections meanwhile.
+	until (($here->psql('postgres', $sql))[1] eq 't')
+	{
+		return 0 if time > $end;
+		select undef, undef, undef, 0.02;
+	}
+	return 1;
+}
+
+# Waits until a query gives true, at most for some seconds; returns how many passed.
+sub wait_for
+{
+	my ($sql) = @_;
+	my $start = time;
+
+	poll($sql) or diag query('SELECT * FROM gpt_job_servers');
+	return time - $start;
+}
+
+# The session of a server that is a member; the other one only answers.
+sub member_of
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE '%gpt_member\_%' AND pid <> pg_backend_pid()});
+}
+
+sub reaches
+{
+	my ($job, $steps) = @_;
+
+	return wait_for("SELECT count(*) FILTER (WHERE state = 'training' AND step > 0) = 3 AND max(step) >= $steps FROM gpt_job_servers WHERE job = $job");
+}
+
+# rule: three servers learn what one does
+my $one = train('one', '"steps": 120');
+my $three = train('three', '"servers": ["east", "west"], "sync": 10, "steps": 40');
+job_ends($one, 'succeeded', 'one server trains a model');
+job_ends($three, 'succeeded', 'three servers do');
+is(query("SELECT servers, step FROM gpt_jobs WHERE job = $three"), '3|40', 'gpt_jobs counts the servers');
+is(query("SELECT string_agg(concat_ws(' ', member, server, state, step, epoch, steps_per_second > 0, waiting_share BETWEEN 0 AND 1), ', ' ORDER BY member)
+	FROM gpt_job_servers WHERE job = $three"), '0 ended 40 1 t t, 1 east ended 40 1 t t, 2 west ended 40 1 t t', 'gpt_job_servers shows each');
+cmp_ok(query(q{SELECT gpt_perplexity('three', body) / gpt_perplexity('one', body) FROM line WHERE id = 7}), '<', 1.25,
+	'after a third of the steps the loss is near that of one server');
+is($east->safe_psql('postgres', 'SELECT count(*) FROM gpt_models'), 0, 'nothing is left on the others');
+
+# rule: what is wrong is said with the server's name
+query(q{CREATE SERVER nowhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1');
+	CREATE USER MAPPING FOR CURRENT_USER SERVER nowhere;
+	CREATE SERVER stranger FOREIGN DATA WRAPPER postgres_fdw OPTIONS (} . connection_of($east) . q{);
+	CREATE USER MAPPING FOR CURRENT_USER SERVER stranger OPTIONS (user 'trainer', password 'wrong')});
+my $nowhere = train('wrong', '"servers": ["nowhere"], "steps": 10');
+job_ends($nowhere, 'failed', 'a server that is not there is an error');
+like(query("SELECT error FROM gpt_jobs WHERE job = $nowhere"), qr/could not connect to server "nowhere"/, 'that names it');
+my $stranger = train('wrong', '"servers": ["stranger"], "steps": 10');
+job_ends($stranger, 'failed', 'so is a wrong password');
+like(query("SELECT error FROM gpt_jobs WHERE job = $stranger"), qr/could not connect to server "stranger".*password authentication failed/s, 'with the reason');
+
+# rule: a cancelled training leaves no session anywhere
+my $cancelled = train('cancelled', qq{"servers": ["east", "west"], "sync": 5, "steps": $many});
+reaches($cancelled, 5);
+query("SELECT gpt_cancel($cancelled)");
+job_ends($cancelled, 'cancelled', 'a job over servers is cancelled');
+ok($east->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'gpt' AND backend_type = 'client backend'}), 'its sessions end with it');
+
+# rule: a server that is lost comes back
+my $lossy = train('lossy', qq{"servers": ["east", "west"], "sync": 20, "steps": $many});
+reaches($lossy, 20);
+kill_process(member_of($east));
+cmp_ok(wait_for("SELECT state = 'lost' OR error IS NOT NULL FROM gpt_job_servers WHERE job = $lossy AND member = 1"), '<', 3, 'a killed session is noticed');
+reaches($lossy, 40);
+like(query("SELECT state || epoch || error FROM gpt_job_servers WHERE job = $lossy AND member = 1"), qr/^training[2-9]/, 'it is back, in a later epoch');
+kill('STOP', my $silent = member_of($west));
+wait_for("SELECT error LIKE 'it was silent for gpt.peer_timeout%' FROM gpt_job_servers WHERE job = $lossy AND member = 2");
+is(query("SELECT substr(error, 1, 34) FROM gpt_job_servers WHERE job = $lossy AND member = 2"), 'it was silent for gpt.peer_timeout', 'a session that stops in the middle is lost');
+kill('CONT', $silent);
+reaches($lossy, 60);
+
+# rule: the coordinator may die
+my $step = query("SELECT step FROM gpt_jobs WHERE job = $lossy");
+kill_process(query("SELECT pid FROM gpt_stat_progress_train WHERE job = $lossy"));
+wait_for("SELECT state = 'running' AND tries > 0 AND step > $step FROM gpt_jobs WHERE job = $lossy");
+reaches($lossy, $step + 20);
+pass('it goes on from its checkpoint, with all servers');
+query("SELECT gpt_cancel($lossy)");
+job_ends($lossy, 'cancelled', 'and is cancelled');
+
+# rule: on_loss
+my $fails = train('fails', qq{"servers": ["east", "west"], "sync": 5, "steps": $many, "on_loss": "fail"});
+reaches($fails, 5);
+kill_process(member_of($east));
+job_ends($fails, 'failed', 'on_loss fail: the job fails');
+like(query("SELECT error FROM gpt_jobs WHERE job = $fails"), qr/server "east" was lost during the training/, 'and names the server');
+$east->poll_query_until('postgres', 'SELECT true'); # it has lost a process, and starts again
+my $goes_on = train('goes_on', qq{"servers": ["east", "west"], "sync": 5, "steps": $many, "on_loss": "continue"});
+reaches($goes_on, 5);
+$west->stop('immediate');
+wait_for("SELECT state = 'lost' FROM gpt_job_servers WHERE job = $goes_on AND member = 2");
+$step = query("SELECT step FROM gpt_job_servers WHERE job = $goes_on AND member = 0");
+wait_for("SELECT step > $step + 10 FROM gpt_job_servers WHERE job = $goes_on AND member = 1");
+is(query("SELECT state FROM gpt_job_servers WHERE job = $goes_on AND member = 2"), 'lost', 'on_loss continue: the others go on');
+$west->start;
+reaches($goes_on, $step);
+pass('and a server that starts again joins');
+query("SELECT gpt_cancel($goes_on)");
+job_ends($goes_on, 'cancelled', 'and is cancelled');
+done_testing();
