@@ -197,4 +197,49 @@ is($here->safe_psql('postgres', "SELECT count(*) FROM line l JOIN LATERAL (SELEC
 $here->safe_psql('postgres', 'ALTER SERVER west OPTIONS (DROP extensions)');
 unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score FROM shard_west"), qr/SELECT .*gpt_.* FROM/, 'a server that does not name the extension sends its rows');
 
+# -- PL/Proxy: the query itself runs on all servers at once
+SKIP:
+{
+	skip 'PL/Proxy is not installed', 2
+	  if $here->safe_psql('postgres', "SELECT count(*) FROM pg_available_extensions WHERE name = 'plproxy'") eq '0';
+	my @places = map { "dbname=postgres host=" . $_->host . " port=" . $_->port } $east, $west;
+
+	$here->safe_psql('postgres', <<"SQL");
+CREATE EXTENSION plproxy;
+CREATE SERVER shards FOREIGN DATA WRAPPER plproxy OPTIONS (p0 '$places[0]', p1 '$places[1]');
+CREATE USER MAPPING FOR CURRENT_USER SERVER shards OPTIONS (user 'trainer');
+CREATE FUNCTION scored(first_id bigint) RETURNS TABLE (id bigint, score float8) LANGUAGE plproxy AS
+	\$\$ CLUSTER 'shards'; RUN ON ALL; SELECT id, gpt_score('m\@1', body) AS score FROM line WHERE id >= first_id ORDER BY id; \$\$;
+CREATE FUNCTION shard_of(line_id bigint) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT (line_id > 400)::integer';
+CREATE FUNCTION class_of(line_id bigint) RETURNS SETOF text LANGUAGE plproxy AS
+	\$\$ CLUSTER 'shards'; RUN ON shard_of(line_id); SELECT gpt_classify('c', body) FROM line WHERE id = line_id; \$\$;
+SQL
+	is($here->safe_psql('postgres', 'SELECT * FROM scored(350) ORDER BY id'), $here->safe_psql('postgres', q{SELECT id, gpt_score('m@1', body) FROM line WHERE id >= 350 ORDER BY id}), 'PL/Proxy scores where the rows are');
+	is($here->safe_psql('postgres', 'SELECT class_of(310), class_of(470)'), $here->safe_psql('postgres', q{SELECT (SELECT gpt_classify('c', body) FROM line WHERE id = 310), (SELECT gpt_classify('c', body) FROM line WHERE id = 470)}), 'and classifies a row on its server');
+}
+
+# -- standbys that answer: one connection string for both, and both at once
+$west->backup('base', backup_options => ['--checkpoint=fast']);
+my @standbys = map { my $node = PostgreSQL::Test::Cluster->new($_); $node->init_from_backup($west, 'base', has_streaming => 1); $node->start; $node } 'first', 'second';
+$west->wait_for_catchup($_, 'replay', $west->lsn('insert')) for @standbys;
+my $ports = join(',', map { $_->port } @standbys);
+my $backwards = join(',', map { $_->port } reverse @standbys);
+my $options = "host '127.0.0.1,127.0.0.1', dbname 'postgres', target_session_attrs 'standby', extensions 'gpt', async_capable 'true'";
+$here->safe_psql('postgres', join '', map { my ($name, $list) = @$_; <<"SQL" } [ 'readers', $ports ], [ 'others', $backwards ]);
+CREATE SERVER $name FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($options, port '$list');
+GRANT USAGE ON FOREIGN SERVER $name TO trainer;
+CREATE USER MAPPING FOR CURRENT_USER SERVER $name OPTIONS (user 'trainer', password '${\password_of('trainer')}', password_required 'false');
+CREATE FOREIGN TABLE line_$name (id bigint, text text OPTIONS (column_name 'body')) SERVER $name OPTIONS (table_name 'line');
+CREATE FOREIGN TABLE port_$name (setting text) SERVER $name OPTIONS (schema_name 'public', table_name 'own_port');
+SQL
+$west->safe_psql('postgres', "CREATE VIEW own_port AS SELECT setting FROM pg_settings WHERE name = 'port'; GRANT SELECT ON own_port TO PUBLIC");
+$west->wait_for_catchup($_, 'replay', $west->lsn('insert')) for @standbys;
+is($here->safe_psql('postgres', 'SELECT (SELECT setting FROM port_readers), (SELECT setting FROM port_others)'), join('|', map { $_->port } @standbys), 'a session takes the first standby of its list');
+my $both = "SELECT id, $score FROM line_readers WHERE id % 2 = 0 UNION ALL SELECT id, $score FROM line_others WHERE id % 2 = 1";
+is(() = $here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) $both") =~ /Async Foreign Scan\n.*\n\s+Remote SQL: SELECT id, public\.gpt_score/g, 2, 'both standbys score at once');
+is($here->safe_psql('postgres', "$both ORDER BY 1"), $west->safe_psql('postgres', 'SELECT id, gpt_score(\'m@1\', body) FROM line ORDER BY 1'), 'with the results of the primary');
+like(error_of($here, "SELECT * FROM gpt_distribute('m', '{readers}')"), qr/0A000: cannot set transaction read-write mode during recovery.*CONTEXT:  server "readers"/s, 'nothing can be sent to a standby');
+$standbys[0]->stop('immediate');
+is($here->safe_psql('postgres', 'SELECT setting FROM port_readers'), $standbys[1]->port, 'a new session takes the next one when the first is gone');
+
 done_testing();
