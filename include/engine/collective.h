@@ -11,11 +11,12 @@
  *   open -> address, which goes to all others -> connect -> (submit ... wait)* -> close
  *
  * Threads. The owner is the thread that opened the mesh, a server's main thread. It alone calls the
- * functions of the first group; none of them blocks but close (some 30 ms), none jumps, raises or
- * throws, and none touches the server. The mesh has a thread of its own, which connects and then
- * runs the tasks that the owner submits, in their order, and Gloo has one for its sockets; both
- * have all signals blocked but those of faults. A task calls the functions of the second group, and
- * nothing of the server.
+ * functions of the first group, but submit, state, event_file and abort, which any thread may call:
+ * one that computes a step submits tasks. None of them blocks but close (some 30 ms), none jumps,
+ * raises or throws, and none touches the server. The mesh has a thread of its own, which connects
+ * and then runs the tasks that the owner submits, in their order, and Gloo has one for its sockets;
+ * both have all signals blocked but those of faults. A task calls the functions of the second
+ * group, and nothing of the server.
  *
  * Waiting. The owner sleeps on event_file and its own latch, or looks at state now and then. It may
  * call abort at any time: every wait of the mesh ends at once, and state becomes LM_MESH_FAILED.
@@ -25,6 +26,9 @@
  * Memory. The bytes that are sent and received are the caller's, and stay where they are until the
  * task's wait has returned. After close, or once state is not LM_MESH_BUSY, nothing of the mesh
  * touches them.
+ *
+ * The end. A member that closes its mesh fails those of the others, and what its kernel has not
+ * sent yet may be lost: so all know, by another way, that all have finished, before one closes.
  *
  * Trust. The channel is not encrypted. It is bound to the named address only. Each pair proves to
  * each other by HMAC-SHA256 over two random numbers that it knows the job's secret, before Gloo

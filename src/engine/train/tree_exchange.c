@@ -43,6 +43,19 @@ typedef struct Range
 	int width;
 } Range;
 
+/* A chunk in work: elements first .. first + count - 1 of the block. */
+typedef struct Chunk
+{
+	LmTreeExchange *exchange;
+	const LmTreeGradient *gradient;
+	uint32_t tag;
+	size_t first;
+	size_t count;
+	LmMesh *mesh;
+	const LmCollective *collective;
+	LmMeshError *error;
+} Chunk;
+
 struct LmTreeExchange
 {
 	LmTreeMeeting meeting;
@@ -60,21 +73,10 @@ struct LmTreeExchange
 	int max_ranges;
 	int n_ranges;
 	uint32_t tag;
+	Chunk pending; /* whose sum is made, but not yet sent to the others; count 0: none */
 	int64_t waited;
 	bool failed; /* to submit */
 };
-
-/* A chunk in work: elements first .. first + count - 1 of the block. */
-typedef struct Chunk
-{
-	LmTreeExchange *exchange;
-	const LmTreeGradient *gradient;
-	size_t first;
-	size_t count;
-	LmMesh *mesh;
-	const LmCollective *collective;
-	LmMeshError *error;
-} Chunk;
 
 static bool check(const LmTreeMeeting *meeting, LmError *error);
 static bool sizes_of(LmArena *arena, const LmTreeMeeting *meeting, const LmConfig *config,
@@ -90,12 +92,15 @@ static bool run_range(const LmCollective *collective, LmMesh *mesh, void *contex
 					  LmMeshError *error);
 static bool exchange_values(const LmCollective *collective, LmMesh *mesh, const Range *range,
 							LmMeshError *error);
-static bool exchange_chunk(const Chunk *chunk);
+static bool begin_pending(LmTreeExchange *exchange, LmMeshError *error);
+static void end_pending(LmTreeExchange *exchange);
+static bool exchange_chunk(Chunk *chunk);
 static bool scatter(const Chunk *chunk);
 static bool send_node(const Chunk *chunk, int node, int member);
 static bool receive_node(const Chunk *chunk, int node, int member);
 static bool fold(const Chunk *chunk);
 static bool spread(const Chunk *chunk);
+static void gather_sums(const Chunk *chunk);
 static size_t slice_of(size_t *first, const Chunk *chunk, int member);
 static int64_t now(void);
 
@@ -293,6 +298,7 @@ finish(LmTreeExchange *exchange, LmError *error)
 	}
 	exchange->waited += now() - begin;
 	exchange->n_ranges = 0;
+	exchange->pending.count = 0;
 	if (lm_engine_stopped(exchange->engine))
 		return lm_fail(error, LM_ERR_STOPPED, -1, "training was stopped");
 	if (state == LM_MESH_FAILED)
@@ -345,6 +351,8 @@ exchange_values(const LmCollective *collective, LmMesh *mesh, const Range *range
 	size_t row = (size_t) range->width * sizeof(double);
 	LmTreeNode own = lm_tree_share(meeting->n_leaves, meeting->member, meeting->n_members);
 
+	if (!begin_pending(exchange, error))
+		return false;
 	for (int i = 1; i < meeting->n_members; i++)
 	{
 		int k = (meeting->member + i) % meeting->n_members;
@@ -356,15 +364,44 @@ exchange_values(const LmCollective *collective, LmMesh *mesh, const Range *range
 							  (size_t) own.count * row, error))
 			return false;
 	}
-	return collective->wait(mesh, error);
+	if (!collective->wait(mesh, error))
+		return false;
+	end_pending(exchange);
+	return true;
+}
+
+/*
+ * The sum of a chunk travels together with the nodes of the next one, of the same range or of
+ * another, or with the values of leaves, which are a step's last: members wait for each other once
+ * a chunk. No memory is in use for both: fold has left the node's.
+ */
+static bool
+exchange_chunk(Chunk *chunk)
+{
+	LmTreeExchange *exchange = chunk->exchange;
+
+	chunk->tag = (exchange->tag++) * N_MESSAGES;
+	if (!begin_pending(exchange, chunk->error) || !scatter(chunk) ||
+		!chunk->collective->wait(chunk->mesh, chunk->error))
+		return false;
+	end_pending(exchange);
+	exchange->pending = *chunk;
+	return fold(chunk);
 }
 
 static bool
-exchange_chunk(const Chunk *chunk)
+begin_pending(LmTreeExchange *exchange, LmMeshError *error)
 {
-	chunk->exchange->tag++;
-	return scatter(chunk) && chunk->collective->wait(chunk->mesh, chunk->error) && fold(chunk) &&
-		   spread(chunk);
+	exchange->pending.error = error;
+	return exchange->pending.count == 0 || spread(&exchange->pending);
+}
+
+static void
+end_pending(LmTreeExchange *exchange)
+{
+	if (exchange->pending.count > 0)
+		gather_sums(&exchange->pending);
+	exchange->pending.count = 0;
 }
 
 /* Member k's slice of the chunk; returns its size, which may be 0. */
@@ -413,9 +450,8 @@ send_node(const Chunk *chunk, int node, int member)
 	const void *data =
 		packs ? (const void *) packed : (const void *) (chunk->gradient->sums[node] + first);
 
-	return count == 0 ||
-		   chunk->collective->send(chunk->mesh, member, exchange->tag * N_MESSAGES + NODE_SLICE,
-								   data, count * (packs ? 2 : sizeof(float)), chunk->error);
+	return count == 0 || chunk->collective->send(chunk->mesh, member, chunk->tag + NODE_SLICE, data,
+												 count * (packs ? 2 : sizeof(float)), chunk->error);
 }
 
 /* The own slice of another member's node. */
@@ -430,8 +466,8 @@ receive_node(const Chunk *chunk, int node, int member)
 
 	exchange->slices[node] = exchange->received + (size_t) node * count;
 	return count == 0 ||
-		   chunk->collective->receive(chunk->mesh, member, exchange->tag * N_MESSAGES + NODE_SLICE,
-									  data, count * (packs ? 2 : sizeof(float)), chunk->error);
+		   chunk->collective->receive(chunk->mesh, member, chunk->tag + NODE_SLICE, data,
+									  count * (packs ? 2 : sizeof(float)), chunk->error);
 }
 
 /* The sum of the own slice, into the gradient block. */
@@ -469,14 +505,14 @@ fold(const Chunk *chunk)
 	return true;
 }
 
-/* The own sum to all others, theirs into the gradient block. */
+/* Begins to send the own sum to all others, and to receive theirs. */
 static bool
 spread(const Chunk *chunk)
 {
 	LmTreeExchange *exchange = chunk->exchange;
 	const LmTreeMeeting *meeting = &exchange->meeting;
 	float *block = chunk->gradient->sums[chunk->gradient->n_nodes - 1];
-	uint32_t tag = exchange->tag * N_MESSAGES + SUM_SLICE;
+	uint32_t tag = chunk->tag + SUM_SLICE;
 	size_t size = meeting->bfloat16 ? 2 : sizeof(float);
 	size_t own_first, own_count = slice_of(&own_first, chunk, meeting->member), first, count;
 
@@ -496,13 +532,22 @@ spread(const Chunk *chunk)
 			 !chunk->collective->send(chunk->mesh, k, tag, from, own_count * size, chunk->error)))
 			return false;
 	}
-	if (!chunk->collective->wait(chunk->mesh, chunk->error))
-		return false;
+	return true;
+}
+
+/* What has arrived, where it is bfloat16. */
+static void
+gather_sums(const Chunk *chunk)
+{
+	LmTreeExchange *exchange = chunk->exchange;
+	const LmTreeMeeting *meeting = &exchange->meeting;
+	float *block = chunk->gradient->sums[chunk->gradient->n_nodes - 1];
+	size_t first, count;
+
 	for (int k = 0; meeting->bfloat16 && k < meeting->n_members; k++)
 	{
 		count = slice_of(&first, chunk, k);
 		if (k != meeting->member)
 			lm_tree_unpack(block + first, exchange->sums + (first - chunk->first), count);
 	}
-	return true;
 }
