@@ -75,6 +75,12 @@ extern void gpt_bridge_retry(const LmError *error);
  */
 extern void gpt_bridge_set_deadline(TimestampTz deadline);
 
+/*
+ * Called every few milliseconds by the thread of the process while the engine computes: it raises
+ * nothing and does not wait. NULL: none, as at first.
+ */
+extern void gpt_bridge_set_watch(void (*watch)(void *context), void *context);
+
 /* _raise and _retry with the number of the row of the query (from 1) in the message. */
 pg_noreturn extern void gpt_bridge_raise_row(const LmError *error, const char *query, uint64 row);
 extern void gpt_bridge_retry_row(const LmError *error, const char *query, uint64 row);

@@ -170,6 +170,14 @@ typedef enum GptData
 } GptData;
 extern const char *gpt_data_name(int number);
 
+/* Values of option "gradient_type". */
+typedef enum GptGradientType
+{
+	GPT_GRADIENT_FLOAT32,
+	GPT_GRADIENT_BFLOAT16,
+} GptGradientType;
+extern const char *gpt_gradient_type_name(int number);
+
 /* Values of option "on_loss": what a training does without one of its servers. */
 typedef enum GptOnLoss
 {

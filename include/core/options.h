@@ -141,7 +141,8 @@ typedef struct GptTrainOptions
 	int64 keep_versions; /* GPT_CHOSEN: all */
 	GptIfRunning if_running;
 	const char *servers; /* JSON text of an array of names; NULL: this one alone */
-	int64 sync;
+	int64 sync; /* steps of a round; 0: gradients are summed in each step */
+	GptGradientType gradient_type;
 	GptData data;
 	GptOnLoss on_loss;
 	bool generate; /* of gpt_evaluate, as what follows */

@@ -10,6 +10,11 @@
  * have, but their moments; so a member that comes back gets a checkpoint of the coordinator at the
  * beginning of a round, as a member that joins for the first time does.
  *
+ * Steps of all (option "sync" is "step"): all have the same weights and moments after each step,
+ * whose gradient is summed along a tree of micro-batches (engine/gradient_tree.h) over a mesh of
+ * all members (gradient_mesh.h). A mesh that fails is the end of an epoch: a step that was not made
+ * is done again in the next one.
+ *
  * A member is lost when its connection ends, when its server does not answer a second connection
  * for GPT_MEMBERS_DEAD_MS, or when its session is silent for gpt.peer_timeout. A round then ends
  * without it; option "on_loss" says whether the next one waits for it.
@@ -20,6 +25,7 @@
 #define GPT_MEMBERS_H
 
 #include "core/options.h"
+#include "engine/gradient_tree.h"
 #include "store/job.h"
 #include "store/progress.h"
 #include "train/train_loop.h"
@@ -44,6 +50,13 @@ extern GptMembers *gpt_members_create(const GptJob *job, const GptTrainOptions *
  */
 extern void gpt_members_plan(const GptMembers *members, GptTrainPlan *plan);
 
+/*
+ * For option "sync" "step", also of one server (members NULL): the number of micro-batches where
+ * the options leave it open, and the memory of their tree.
+ */
+extern void gpt_members_choose_leaves(const GptMembers *members, GptTrainOptions *options);
+extern void gpt_members_plan_leaves(GptTrainPlan *plan);
+
 /* The servers of the training, this one included. */
 extern int gpt_members_count(const GptMembers *members);
 
@@ -61,17 +74,24 @@ extern float *gpt_members_outer(GptMembers *members, size_t *count, const GptTra
 extern bool gpt_members_are_common(const GptMembers *members);
 
 /*
- * Before each step. _join, at the beginning of a round, takes lost servers back, and returns
- * whether a member needs a checkpoint; the caller then writes one, and calls _supply. _begin starts
- * the round.
+ * Before each step. _begin starts a round where none goes on; false: _join comes first. _join takes
+ * lost servers back, and returns whether a member needs a checkpoint; the caller then writes one,
+ * and calls _supply.
  */
 extern bool gpt_members_join(GptMembers *members, const GptTrainState *state);
 extern void gpt_members_supply(GptMembers *members);
-extern void gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *trainer);
+extern bool gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *trainer);
 
 /* After each step: at the end of a round, and after the last step, makes the weights common. */
 extern void gpt_members_after_step(GptMembers *members, const GptTrainState *state,
 								   LmTrainer *trainer, bool last);
+
+/* The tree of the next step; NULL: none, or this server is alone. */
+extern const LmTreeStep *gpt_members_tree(const GptMembers *members);
+
+/* A step along the tree could not be made: the round ends, and _begin starts another one. */
+extern void gpt_members_failed_step(GptMembers *members, const GptTrainState *state,
+									LmTrainer *trainer, const LmError *error);
 
 /* The training has ended: members leave, connections are closed. */
 extern void gpt_members_end(GptMembers *members);

@@ -88,6 +88,14 @@ typedef struct GptTrainHooks
 	void (*before_step)(void *context, const GptTrainState *state, LmTrainer *trainer,
 						const float *best, const GptReference *reference);
 	void (*after_step)(void *context, const GptTrainState *state, LmTrainer *trainer, bool last);
+	/*
+	 * The tree along which the next step sums its gradient, but for the batches; NULL, or returns
+	 * NULL: none. _failed is called when a step with other members could not be made; it is done
+	 * again then, with the tree that is asked for anew.
+	 */
+	const struct LmTreeStep *(*tree)(void *context);
+	void (*failed_step)(void *context, const GptTrainState *state, LmTrainer *trainer,
+						const float *best, const GptReference *reference, const LmError *error);
 } GptTrainHooks;
 
 /*

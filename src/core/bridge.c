@@ -30,6 +30,8 @@ static int engine_threads = 0;
 static char *engine_blas = NULL; /* of an engine that trains, else NULL */
 static uint64 engine_generation = 0;
 static TimestampTz deadline = 0;
+static void (*watch_of)(void *context) = NULL;
+static void *watch_context = NULL;
 
 /* of the last block that the engine asked for, where it was too large */
 static size_t refused_size = 0;
@@ -147,6 +149,13 @@ gpt_bridge_retry(const LmError *error)
 	if (error->code != LM_ERR_STOPPED)
 		gpt_bridge_raise(error);
 	CHECK_FOR_INTERRUPTS();
+}
+
+void
+gpt_bridge_set_watch(void (*watch)(void *context), void *context)
+{
+	watch_of = watch;
+	watch_context = context;
 }
 
 void
@@ -282,6 +291,8 @@ static bool
 should_stop(void *context)
 {
 	gpt_pulse();
+	if (watch_of != NULL)
+		watch_of(watch_context);
 	if (QueryCancelPending || ProcDiePending || ClientConnectionLost)
 	{
 		gpt_nice_hurry();

@@ -328,6 +328,13 @@ set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *v
 			JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
 		return;
 	}
+	if (option->zero != NULL && value->type == jbvString &&
+		value->val.string.len == (int) strlen(option->zero) &&
+		memcmp(value->val.string.val, option->zero, strlen(option->zero)) == 0)
+	{
+		*(int64 *) target = 0;
+		return;
+	}
 	if (option->type == OPTION_NAMES && value->type == jbvBinary &&
 		JsonContainerIsArray(value->val.binary.data))
 	{
@@ -346,12 +353,14 @@ set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *v
 	}
 	if (value->type != json_types[option->type] ||
 		(option->type == OPTION_JSON && option->boolean_too))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be %s, not %s", option->name,
-							   option->type == OPTION_JSON && option->boolean_too
-								   ? "a boolean or an object"
-								   : type_phrases[option->type],
-							   json_type_phrase(value))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" must be %s, not %s", option->name,
+					option->type == OPTION_JSON && option->boolean_too ? "a boolean or an object"
+					: option->zero != NULL ? psprintf("an integer or \"%s\"", option->zero)
+										   : type_phrases[option->type],
+					json_type_phrase(value))));
 	switch (option->type)
 	{
 		case OPTION_BOOLEAN:

@@ -77,6 +77,12 @@ gpt_options_check(const GptTrainOptions *options)
 	check_gate(options);
 	if (options->servers != NULL && gpt_options_lora(options))
 		exclude("servers", "method", "Adapters are trained on one server.");
+	if (options->sync == 0 && options->steps == GPT_CHOSEN &&
+		(isnan(options->epochs) || !isnan(options->minutes)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"sync\" \"step\" needs option \"steps\" or \"epochs\""),
+						errdetail("All servers need the same learning rate in each step, which a "
+								  "clock does not give.")));
 	(void) gpt_clean_keep(options->clean, "clean");
 	if (options->chat_template != NULL)
 		(void) gpt_chat_template_parse(options->chat_template);

@@ -39,6 +39,11 @@
 #name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
 			description                                                                      \
 	}
+#define INTEGER_OR(functions, name, zero, default_value, minimum, maximum, description)       \
+	{                                                                                         \
+#name, functions, OPTION_INTEGER, default_value, minimum, maximum, NULL, FIELD(name), \
+			description, false, false, NULL, zero                                             \
+	}
 #define LATE_NUMBER(functions, name, default_value, minimum, maximum, description)           \
 	{                                                                                        \
 #name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
@@ -316,9 +321,12 @@ const GptOption gpt_options_table[] = {
 		BOTH, servers, 63,
 		"foreign servers of postgres_fdw on which the job trains too; gpt is installed there, and "
 		"the role has a user mapping for each"),
-	INTEGER(BOTH, sync, "50", 1, 10000,
-			"steps that each server makes by itself, before all of them average what they have "
-			"learnt (DiLoCo)"),
+	INTEGER_OR(BOTH, sync, "step", "50", 1, 10000,
+			   "steps that each server makes by itself, before all of them average what they have "
+			   "learnt (DiLoCo); or step: all sum their gradients in each step, along a tree, so "
+			   "that the weights do not depend on the number of servers"),
+	WORD(BOTH, gradient_type, "float32", gpt_gradient_type_name,
+		 "how gradients travel where sync is step"),
 	WORD(BOTH, data, "dealt", gpt_data_name,
 		 "rows of the servers: dealt reads them here, and sends their tokens to all, each of which "
 		 "trains on its share"),

@@ -38,6 +38,7 @@ typedef struct GptOption
 	bool boolean_too; /* a GptSwitch, or JSON that is no text: may be a boolean of JSON */
 	/* of words: the meaning of a word; NULL, or returns NULL, if the description has it */
 	GptWordOf about;
+	const char *zero; /* of integers: a text that stands for 0, below the minimum; or NULL */
 } GptOption;
 
 /* gpt_options_count() rows, in the order of gpt_options(). */

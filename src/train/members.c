@@ -25,6 +25,8 @@
 #include "train/membership.h"
 
 #define BITS 8
+#define RUN_STEPS 50 /* of all members, before they answer */
+#define LEAVES 4 /* micro-batches of a step, where options leave it open */
 #define TRY_MS 500 /* between two tries to reach a server */
 
 /* The argument of a try to reach a server. */
@@ -57,7 +59,16 @@ gpt_members_create(const GptJob *job, const GptTrainOptions *options, bool conti
 		AllocSetContextCreate(CurrentMemoryContext, "gpt members", ALLOCSET_DEFAULT_SIZES);
 	members->is_local = options->data == GPT_DATA_LOCAL;
 	members->on_loss = options->on_loss;
-	members->sync = options->sync;
+	members->by_step = options->sync == 0;
+	members->sync = members->by_step ? RUN_STEPS : options->sync;
+	members->bfloat16 = options->gradient_type == GPT_GRADIENT_BFLOAT16;
+	if (members->by_step)
+	{
+		gpt_mesh_check();
+		if (!pg_strong_random(members->secret, sizeof(members->secret)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random numbers")));
+	}
 	members->is_new = !continued;
 	name_members(members, options->servers);
 	begin_rows(members);
@@ -125,14 +136,16 @@ share_of(int64 steps, int count)
 void
 gpt_members_plan(const GptMembers *members, GptTrainPlan *plan)
 {
-	size_t floats = 5 * plan->parameters * sizeof(float);
+	size_t floats = members->by_step ? 0 : 5 * plan->parameters * sizeof(float);
 	size_t packed = lm_outer_size(plan->parameters, BITS) * (size_t) (members->n + 2);
-	int count = members->is_local ? 1 : gpt_members_count(members);
+	int count = members->is_local || members->by_step ? 1 : gpt_members_count(members);
 
 	if (plan->epochs_given)
 		plan->training.steps = share_of(plan->training.steps, count);
 	plan->most_steps = share_of(plan->most_steps, count);
 	plan->training.warmup_steps = Min(plan->training.warmup_steps, plan->training.steps);
+	if (members->by_step)
+		return;
 	plan->validation_interval =
 		(plan->validation_interval + members->sync - 1) / members->sync * members->sync;
 	plan->memory += floats + packed;
@@ -140,9 +153,39 @@ gpt_members_plan(const GptMembers *members, GptTrainPlan *plan)
 }
 
 void
+gpt_members_choose_leaves(const GptMembers *members, GptTrainOptions *options)
+{
+	int count = members == NULL ? 1 : gpt_members_count(members);
+
+	if (options->accumulate == GPT_CHOSEN)
+		options->accumulate = Max(LEAVES, count);
+	if (options->accumulate < count)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"accumulate\" must be at least the number of servers, %d, "
+							   "not " INT64_FORMAT,
+							   count, options->accumulate)));
+}
+
+void
+gpt_members_plan_leaves(GptTrainPlan *plan)
+{
+	size_t before;
+	size_t after;
+	LmError error;
+
+	if (!lm_trainer_memory(&before, &plan->config, &plan->training, plan->n_threads, &error))
+		gpt_bridge_raise(&error);
+	plan->training.tree_leaves = plan->accumulate;
+	if (!lm_trainer_memory(&after, &plan->config, &plan->training, plan->n_threads, &error))
+		gpt_bridge_raise(&error);
+	plan->memory += after - before;
+	gpt_bridge_check_memory(plan->memory);
+}
+
+void
 gpt_members_deal(const GptMembers *members, GptCorpus *corpus)
 {
-	if (members->is_local)
+	if (members->is_local || members->by_step)
 		return;
 	corpus->dataset.shares = (uint64) gpt_members_count(members);
 	corpus->dataset.share = 0;
@@ -179,6 +222,7 @@ gpt_members_join(GptMembers *members, const GptTrainState *state)
 			gpt_progress_phase(members->progress, "waiting for servers");
 		gpt_members_wait(members);
 	}
+	members->has_joined = true;
 	if (strcmp(members->progress->phase, phase) != 0)
 		gpt_progress_phase(members->progress, phase);
 	for (int i = 0; i < members->n; i++)
@@ -246,6 +290,15 @@ connect_member(void *argument)
 	member->work = work;
 }
 
+static char *
+hex_of(const uint8 *bytes, size_t size)
+{
+	char *hex = palloc(2 * size + 1);
+
+	hex[hex_encode((const char *) bytes, size, hex)] = '\0';
+	return hex;
+}
+
 /* The argument of gpt_member_begin. */
 static char *
 spec_of(const GptMembers *members, const GptMember *member)
@@ -263,6 +316,8 @@ spec_of(const GptMembers *members, const GptMember *member)
 	gpt_json_put_text(&writer, "model", members->job->model);
 	gpt_json_put_integer(&writer, "member", member->row.member);
 	gpt_json_put_integer(&writer, "members", gpt_members_count(members));
+	if (members->by_step)
+		gpt_json_put_text(&writer, "secret", hex_of(members->secret, sizeof(members->secret)));
 	gpt_json_put_text(&writer, "data",
 					  gpt_data_name(members->is_local ? GPT_DATA_LOCAL : GPT_DATA_DEALT));
 	spec = gpt_json_finish(&writer);
@@ -293,6 +348,8 @@ void
 gpt_members_end(GptMembers *members)
 {
 	members->is_ending = true;
+	gpt_members_close_mesh(members);
+	gpt_members_gather(members);
 	for (int i = 0; i < members->n; i++)
 	{
 		if (members->members[i].work != NULL)

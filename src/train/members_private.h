@@ -8,6 +8,7 @@
 
 #include "remote/connection.h"
 #include "store/job_server.h"
+#include "train/gradient_mesh.h"
 #include "train/members.h"
 
 /* A server that trains with this one. */
@@ -31,6 +32,7 @@ typedef struct GptMember
 	TimestampTz ran_at; /* when its result was there */
 	int64 tokens;
 	uint8 *packed; /* its difference */
+	char address[LM_MESH_ADDRESS_SIZE]; /* of its mesh */
 } GptMember;
 
 struct GptMembers
@@ -44,6 +46,15 @@ struct GptMembers
 	int n;
 	GptMember *members; /* [n]; number i + 1 is at i */
 	GptMember own; /* member 0: its row alone */
+	bool by_step; /* gradients are summed in each step */
+	bool bfloat16; /* on their way */
+	uint8 secret[LM_MESH_SECRET_SIZE];
+	GptGradientMesh *mesh; /* of the epoch; NULL: none */
+	TimestampTz watched_at;
+	int64 own_waited; /* milliseconds, of the mesh so far */
+	int failures; /* of a step, one after another */
+	uint64 memory; /* of the plan */
+	bool has_joined; /* since the last round */
 	bool is_new; /* a server that cannot be reached is an error */
 	bool is_ending; /* one that is lost does not matter any more */
 	bool has_changed; /* since the epoch began */
@@ -96,6 +107,18 @@ extern void gpt_members_gather(GptMembers *members);
 
 /* Waits for a short time, or until something happens. */
 extern void gpt_members_wait(GptMembers *members);
+
+/* ---- src/train/members_step.c ----------------------------------------------------- */
+
+/* Steps of all: as the functions of members.h. */
+extern bool gpt_members_begin_steps(GptMembers *members, const GptTrainState *state,
+									LmTrainer *trainer);
+extern void gpt_members_end_steps(GptMembers *members, const GptTrainState *state,
+								  LmTrainer *trainer);
+extern void gpt_members_close_mesh(GptMembers *members);
+
+/* CRC-32C of the weights. */
+extern uint32 gpt_members_crc(LmTrainer *trainer);
 
 /* ---- src/train/members_parts.c ---------------------------------------------------- */
 

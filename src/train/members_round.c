@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "port/pg_crc32c.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -17,12 +16,10 @@
 #define BITS 8
 #define OUTER_BLOCKS 3 /* momentum, and twice what packing left */
 #define MOST_MS ((int64) 1000 * 60 * 60 * 24 * 365)
-#define CRC_PIECE ((size_t) 4 * 1024 * 1024)
 
 static int64 steps_of_round(const GptMembers *members, const GptTrainState *state);
 static void read_answers(GptMembers *members, bool last);
 static void make_update(GptMembers *members, LmTrainer *trainer);
-static uint32 crc_of(LmTrainer *trainer);
 static void note_speeds(GptMembers *members, const GptTrainState *state, TimestampTz own_end);
 
 float *
@@ -32,10 +29,14 @@ gpt_members_outer(GptMembers *members, size_t *count, const GptTrainPlan *plan, 
 	size_t size = total * sizeof(float);
 	MemoryContext context = CurrentMemoryContext;
 
+	*count = 0;
+	members->memory = plan->memory;
 	members->engine = lm_trainer_engine(trainer);
 	members->total = total;
 	members->total_time = plan->total_time;
 	members->steps = plan->training.steps;
+	if (members->by_step)
+		return NULL;
 	members->packed_size = lm_outer_size(total, BITS);
 	members->common = MemoryContextAllocHuge(context, size);
 	members->sum = MemoryContextAllocHuge(context, size);
@@ -51,10 +52,10 @@ gpt_members_outer(GptMembers *members, size_t *count, const GptTrainPlan *plan, 
 bool
 gpt_members_are_common(const GptMembers *members)
 {
-	return !members->in_round;
+	return members->by_step || !members->in_round;
 }
 
-void
+bool
 gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
 {
 	char first[32];
@@ -66,8 +67,13 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 	double done = lm_trainer_options(trainer)->share;
 
 	if (members->in_round)
-		return;
+		return true;
+	if (!members->has_joined)
+		return false;
+	members->has_joined = false;
 	MemoryContextReset(members->scratch);
+	if (members->by_step)
+		return gpt_members_begin_steps(members, state, trainer);
 	members->is_new = false;
 	members->epoch += members->has_changed;
 	members->has_changed = false;
@@ -99,13 +105,14 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 	}
 	members->own.row.epoch = members->epoch;
 	members->own.row_changed = true;
+	return true;
 }
 
 /* Where time ends the training, the last round is as short as the time that is left. */
 static int64
 steps_of_round(const GptMembers *members, const GptTrainState *state)
 {
-	int64 steps = members->sync;
+	int64 steps = members->sync - state->step % members->sync;
 
 	if (members->total_time == 0)
 		steps = Min(steps, members->steps - state->step);
@@ -128,6 +135,11 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 	MemoryContext old_context;
 	TimestampTz own_end;
 
+	if (members->by_step)
+	{
+		gpt_members_end_steps(members, state, trainer);
+		return;
+	}
 	members->own_tokens += state->last.tokens;
 	gpt_members_look(members);
 	if (state->step < members->round_end && !last)
@@ -139,7 +151,7 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 	note_speeds(members, state, own_end);
 	gpt_members_fetch(members);
 	make_update(members, trainer);
-	gpt_members_send_update(members, crc_of(trainer));
+	gpt_members_send_update(members, gpt_members_crc(trainer));
 	members->in_round = false;
 	members->progress->phase = phase;
 	gpt_members_record(members, false);
@@ -249,18 +261,4 @@ make_update(GptMembers *members, LmTrainer *trainer)
 	lm_engine_hold(engine, false);
 	if (!good)
 		gpt_bridge_raise(&error);
-}
-
-static uint32
-crc_of(LmTrainer *trainer)
-{
-	const char *bytes = (const char *) lm_trainer_params(trainer);
-	size_t size = lm_trainer_table(trainer)->total * sizeof(float);
-	pg_crc32c crc;
-
-	INIT_CRC32C(crc);
-	for (size_t done = 0; done < size; done += CRC_PIECE)
-		COMP_CRC32C(crc, bytes + done, Min(size - done, CRC_PIECE));
-	FIN_CRC32C(crc);
-	return crc;
 }

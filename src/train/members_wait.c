@@ -30,7 +30,9 @@ gpt_members_ask(GptMembers *members, GptMember *member, const char *call, int n,
 	Assert(!member->asked);
 	member->result = NULL;
 	member->heard_at = GetCurrentTimestamp();
-	if (gpt_remote_send(member->work, sql, n, values, strncmp(call, "gpt_member_delta", 16) == 0))
+	if (gpt_remote_send(member->work, sql, n, values,
+						strncmp(call, "gpt_member_delta", 16) == 0 ||
+							strncmp(call, "gpt_member_mesh", 15) == 0))
 		member->asked = true;
 	else
 		gpt_members_lose(members, member, gpt_remote_message(member->work));

@@ -152,7 +152,11 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 		continue_plan(&plan, job, from);
 	else
 	{
+		if (options->sync == 0)
+			gpt_members_choose_leaves(members, options);
 		gpt_plan_create(&plan, options, corpus, started_at, &progress);
+		if (options->sync == 0)
+			gpt_members_plan_leaves(&plan);
 		if (members != NULL)
 			gpt_members_plan(members, &plan);
 	}

@@ -115,10 +115,13 @@ advance(GptTraining *training)
 	bool over;
 	bool validates;
 
-	draw_batches(training);
+	/* A checkpoint that it writes has the cursor of before. */
 	if (training->hooks->before_step != NULL)
 		training->hooks->before_step(training->hooks->context, state, training->trainer,
 									 training->best, &training->reference);
+	draw_batches(training);
+	if (training->hooks->tree != NULL)
+		training->tree = training->hooks->tree(training->hooks->context);
 	if (training->plan->total_time > 0 && state->step > 0)
 		training->deadline = gpt_train_clock_deadline(&training->clock);
 	made = step(training);
@@ -273,6 +276,7 @@ draw_batches(GptTraining *training)
 {
 	LmError error;
 
+	training->drawn_from = training->state.cursor;
 	training->batches = lm_reader_next(training->reader, &training->state.cursor, &error);
 	if (training->batches == NULL)
 		gpt_bridge_raise(&error);
@@ -317,6 +321,18 @@ step(GptTraining *training)
 		gpt_bridge_set_deadline(0);
 		if (made)
 			break;
+		if (error.code == LM_ERR_LIBRARY && training->tree != NULL &&
+			training->tree->hooks != NULL && training->hooks != NULL &&
+			training->hooks->failed_step != NULL)
+		{
+			training->state.cursor = training->drawn_from;
+			training->hooks->failed_step(training->hooks->context, &training->state,
+										 training->trainer, training->best, &training->reference,
+										 &error);
+			training->tree = training->hooks->tree(training->hooks->context);
+			draw_batches(training);
+			continue;
+		}
 		raise_step_error(&error, training->state.step + 1);
 		if (training->deadline != 0 && GetCurrentTimestamp() >= training->deadline)
 			return false;

@@ -35,6 +35,7 @@ typedef struct GptTraining
 	const LmHost *host;
 	LmReader *reader;
 	const LmBatch *batches; /* of the step, in the reader */
+	LmCursor drawn_from; /* where they begin */
 	LmBatch validation;
 	/* of the negative logarithms of the batches measured so far, and of their weights */
 	double validation_sum;

@@ -28,6 +28,9 @@ static void save(void *context, const GptTrainState *state, LmTrainer *trainer, 
 static void before_step(void *context, const GptTrainState *state, LmTrainer *trainer,
 						const float *best, const GptReference *reference);
 static void after_step(void *context, const GptTrainState *state, LmTrainer *trainer, bool last);
+static void failed_step(void *context, const GptTrainState *state, LmTrainer *trainer,
+						const float *best, const GptReference *reference, const LmError *error);
+static const LmTreeStep *tree_of(void *context);
 static void write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *trainer,
 							 const float *best, const GptReference *reference);
 static void publish_version(void *argument);
@@ -65,7 +68,10 @@ gpt_train_saver_hooks(GptTrainSaver *saver)
 	{
 		hooks.before_step = before_step;
 		hooks.after_step = after_step;
+		hooks.failed_step = failed_step;
 	}
+	if (saver->next.plan.training.tree_leaves > 0)
+		hooks.tree = tree_of;
 	return hooks;
 }
 
@@ -151,14 +157,15 @@ before_step(void *context, const GptTrainState *state, LmTrainer *trainer, const
 {
 	GptTrainSaver *saver = context;
 
-	if (gpt_members_join(saver->members, state))
+	while (!gpt_members_begin(saver->members, state, trainer))
 	{
+		if (!gpt_members_join(saver->members, state))
+			continue;
 		saver->next.state = *state;
 		gpt_transaction_flush();
 		gpt_checkpoint_write(&saver->next, trainer, best, reference, saver->progress);
 		gpt_members_supply(saver->members);
 	}
-	gpt_members_begin(saver->members, state, trainer);
 }
 
 static void
@@ -167,6 +174,28 @@ after_step(void *context, const GptTrainState *state, LmTrainer *trainer, bool l
 	GptTrainSaver *saver = context;
 
 	gpt_members_after_step(saver->members, state, trainer, last);
+}
+
+static void
+failed_step(void *context, const GptTrainState *state, LmTrainer *trainer, const float *best,
+			const GptReference *reference, const LmError *error)
+{
+	GptTrainSaver *saver = context;
+
+	gpt_members_failed_step(saver->members, state, trainer, error);
+	before_step(context, state, trainer, best, reference);
+}
+
+static const LmTreeStep *
+tree_of(void *context)
+{
+	GptTrainSaver *saver = context;
+	int n_leaves = saver->next.plan.training.tree_leaves;
+
+	if (saver->members != NULL && gpt_members_tree(saver->members) != NULL)
+		return gpt_members_tree(saver->members);
+	saver->alone = (LmTreeStep){.n_leaves = n_leaves, .own = {0, n_leaves}, .dealt = true};
+	return &saver->alone;
 }
 
 /*

@@ -7,6 +7,7 @@
 #ifndef GPT_TRAIN_SAVE_H
 #define GPT_TRAIN_SAVE_H
 
+#include "engine/gradient_tree.h"
 #include "store/job.h"
 #include "train/checkpoint.h"
 #include "train/members.h"
@@ -23,6 +24,7 @@ typedef struct GptTrainSaver
 	/* the weights to start from without a checkpoint, or NULL; always set for an adapter */
 	const GptTrainBase *base;
 	GptMembers *members; /* other servers that train with this one, or NULL */
+	LmTreeStep alone; /* for option "sync" "step" on this server alone; no leaves: none */
 	GptCheckpoint next; /* with everything that all checkpoints of the run share */
 	TimestampTz saved_at; /* last checkpoint */
 	TimestampTz published_at; /* last partial version */

@@ -30,6 +30,10 @@ SELECT gpt_train('m', 'SELECT 1', '{"servers": []}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", 1]}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", "west", "east"]}');
 SELECT gpt_finetune('m', 'SELECT 1', '{"servers": ["east"], "method": "lora"}');
+-- an integer, or one word
+SELECT gpt_train('m', 'SELECT 1', '{"sync": "often"}');
+SELECT gpt_train('m', 'SELECT 1', '{"sync": 0}');
+SELECT gpt_train('m', 'SELECT 1', '{"sync": "step"}');
 
 CREATE TABLE review (body text);
 

@@ -1,0 +1,360 @@
+/*
+ * src/train/members_step.c
+ *
+ * Steps of all members: an epoch of membership goes in, a mesh between all of them and runs of
+ * steps come out. The members run on their own; this process makes the same steps in its own
+ * training, and looks after the connections while the engine waits for the others.
+ */
+#include "postgres.h"
+
+#include "port/pg_crc32c.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "core/bridge.h"
+#include "core/compat.h"
+#include "core/json_writer.h"
+#include "core/settings.h"
+#include "train/members_private.h"
+
+#define WATCH_MS 20
+#define MOST_FAILURES 5 /* of a step, where nobody is lost */
+#define MOST_MS ((int64) 1000 * 60 * 60 * 24 * 365)
+#define CRC_PIECE ((size_t) 4 * 1024 * 1024)
+
+static bool meet(GptMembers *members, LmTrainer *trainer);
+static bool take_addresses(GptMembers *members);
+static void connect_own(GptMembers *members, LmTrainer *trainer);
+static void ask_runs(GptMembers *members);
+static void watch(void *context);
+static void compare(GptMembers *members, const GptTrainState *state, LmTrainer *trainer);
+static void note_own(GptMembers *members, const GptTrainState *state);
+
+bool
+gpt_members_begin_steps(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
+{
+	int64 left = members->steps - state->step;
+	int64 run = members->sync - state->step % members->sync;
+
+	if (members->has_changed)
+		gpt_members_close_mesh(members);
+	if (members->mesh == NULL && !meet(members, trainer))
+		return false;
+	members->is_new = false;
+	members->in_round = true;
+	members->round_begin = state->step;
+	members->round_end = state->step + Max(1, Min(run, left));
+	members->round_started_at = GetCurrentTimestamp();
+	ask_runs(members);
+	return true;
+}
+
+/* Everybody opens a mesh, and learns the addresses of all. False where a member was lost. */
+static bool
+meet(GptMembers *members, LmTrainer *trainer)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(GetMemoryChunkContext(members));
+	char epoch[32];
+	GptRemoteValue value = {.bytes = epoch};
+	int present = 0;
+
+	members->epoch++;
+	members->has_changed = false;
+	snprintf(epoch, sizeof(epoch), "%d", members->epoch);
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work == NULL)
+			continue;
+		present++;
+		gpt_members_ask(members, member, "gpt_member_mesh($1)", 1, &value);
+	}
+	if (present > 0)
+		members->mesh = gpt_gradient_mesh_open();
+	members->own_waited = 0;
+	MemoryContextSwitchTo(old_context);
+	gpt_members_gather(members);
+	if (members->has_changed || !take_addresses(members))
+	{
+		members->has_changed = true;
+		return false;
+	}
+	if (present > 0)
+		connect_own(members, trainer);
+	return true;
+}
+
+static bool
+take_addresses(GptMembers *members)
+{
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+		int size;
+
+		if (member->work == NULL)
+			continue;
+		if (PQntuples(member->result) != 1 || PQnfields(member->result) != 1 ||
+			PQfformat(member->result, 0) != 1)
+			return false;
+		size = PQgetlength(member->result, 0, 0);
+		if (size < 1 || size >= LM_MESH_ADDRESS_SIZE)
+			return false;
+		memcpy(member->address, PQgetvalue(member->result, 0, 0), size);
+		member->address[size] = '\0';
+		for (int j = 0; j < size; j++)
+		{
+			if (member->address[j] <= ' ' || member->address[j] > '~')
+				return false;
+		}
+	}
+	return true;
+}
+
+/* The addresses of all that are there, this server first; returns their number. */
+static int
+list_addresses(const char **addresses, const GptMembers *members)
+{
+	int n = 0;
+
+	addresses[n++] = gpt_gradient_mesh_address(members->mesh);
+	for (int i = 0; i < members->n; i++)
+	{
+		if (members->members[i].work != NULL)
+			addresses[n++] = members->members[i].address;
+	}
+	return n;
+}
+
+static void
+connect_own(GptMembers *members, LmTrainer *trainer)
+{
+	const char *addresses[LM_MESH_MAX_MEMBERS];
+	GptMeshMembers all = {.member = 0,
+						  .addresses = addresses,
+						  .secret = members->secret,
+						  .epoch = (uint64) members->epoch,
+						  .bfloat16 = members->bfloat16};
+
+	all.n = list_addresses(addresses, members);
+	gpt_gradient_mesh_connect(members->mesh, &all, trainer,
+							  lm_trainer_options(trainer)->tree_leaves, members->memory);
+	gpt_bridge_set_watch(watch, members);
+}
+
+/* The argument "mesh" of gpt_member_run. */
+static char *
+mesh_of(const GptMembers *members, int number)
+{
+	const char *addresses[LM_MESH_MAX_MEMBERS];
+	int n = list_addresses(addresses, members);
+	GptJsonWriter writer = {NULL};
+	Jsonb *mesh;
+
+	gpt_json_begin(&writer, NULL);
+	gpt_json_begin_array(&writer, "addresses");
+	for (int i = 0; i < n; i++)
+		gpt_json_put_text(&writer, NULL, addresses[i]);
+	gpt_json_end_array(&writer);
+	gpt_json_put_integer(&writer, "member", number);
+	gpt_json_put_text(
+		&writer, "gradient_type",
+		gpt_gradient_type_name(members->bfloat16 ? GPT_GRADIENT_BFLOAT16 : GPT_GRADIENT_FLOAT32));
+	mesh = gpt_json_finish(&writer);
+	return JsonbToCString(NULL, &mesh->root, VARSIZE(mesh));
+}
+
+static void
+ask_runs(GptMembers *members)
+{
+	char first[32];
+	char steps[32];
+	char epoch[32];
+	GptRemoteValue values[] = {
+		{.bytes = first}, {.bytes = steps}, {.bytes = epoch}, {.bytes = NULL}};
+	int number = 1;
+
+	snprintf(first, sizeof(first), INT64_FORMAT, members->round_begin);
+	snprintf(steps, sizeof(steps), INT64_FORMAT, members->round_end - members->round_begin);
+	snprintf(epoch, sizeof(epoch), "%d", members->epoch);
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work == NULL)
+			continue;
+		values[3].bytes = mesh_of(members, number++);
+		member->row.epoch = members->epoch;
+		member->row_changed = true;
+		gpt_members_ask(members, member, "gpt_member_run($1, $2, $3, $4)", lengthof(values),
+						values);
+	}
+	members->own.row.epoch = members->epoch;
+	members->own.row_changed = true;
+}
+
+/* ---- While steps are made ------------------------------------------------------------ */
+
+/* A server that is gone, or silent. What it answers stays for gpt_members_look. */
+static bool
+is_gone(GptMember *member, TimestampTz now)
+{
+	PGresult *result;
+	GptRemoteState state = gpt_remote_poll(member->work, &result);
+
+	if (state == GPT_REMOTE_LOST ||
+		(state == GPT_REMOTE_BUSY &&
+		 TimestampDifferenceExceeds(member->heard_at, now, gpt_peer_timeout)))
+		return true;
+	state = gpt_remote_poll(member->heart, &result);
+	if (state == GPT_REMOTE_READY &&
+		TimestampDifferenceExceeds(member->beat_at, now, GPT_MEMBERS_BEAT_MS))
+	{
+		member->beat_at = now;
+		return !gpt_remote_send(member->heart, "", 0, NULL, false);
+	}
+	return state == GPT_REMOTE_LOST ||
+		   (state == GPT_REMOTE_BUSY &&
+			TimestampDifferenceExceeds(member->beat_at, now, GPT_MEMBERS_DEAD_MS));
+}
+
+/* In the middle of the engine: nothing is raised; the step fails, and then all is looked at. */
+static void
+watch(void *context)
+{
+	GptMembers *members = context;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (members->mesh == NULL || !TimestampDifferenceExceeds(members->watched_at, now, WATCH_MS))
+		return;
+	members->watched_at = now;
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work != NULL && is_gone(member, now))
+			gpt_mesh_collective(members->mesh->mesh)->abort(gpt_mesh_handle(members->mesh->mesh));
+	}
+}
+
+const LmTreeStep *
+gpt_members_tree(const GptMembers *members)
+{
+	return members->mesh == NULL ? NULL : &members->mesh->step;
+}
+
+void
+gpt_members_close_mesh(GptMembers *members)
+{
+	gpt_bridge_set_watch(NULL, NULL);
+	gpt_gradient_mesh_close(members->mesh);
+	members->mesh = NULL;
+}
+
+void
+gpt_members_failed_step(GptMembers *members, const GptTrainState *state, LmTrainer *trainer,
+						const LmError *error)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(members->scratch);
+
+	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt could not make step " INT64_FORMAT
+						 " with all servers: %s",
+						 members->job->number, state->step + 1, error->message)));
+	/* All others see it, and answer. */
+	gpt_members_close_mesh(members);
+	gpt_members_gather(members);
+	if (!members->has_changed && ++members->failures > MOST_FAILURES)
+		gpt_bridge_raise(error);
+	compare(members, state, trainer);
+	members->has_changed = true;
+	members->in_round = false;
+	gpt_members_record(members, true);
+	MemoryContextSwitchTo(old_context);
+}
+
+void
+gpt_members_end_steps(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
+{
+	MemoryContext old_context;
+
+	members->failures = 0;
+	members->own.row.step = state->step;
+	members->own.row_changed = true;
+	gpt_members_look(members);
+	if (state->step < members->round_end)
+		return;
+	old_context = MemoryContextSwitchTo(members->scratch);
+	gpt_members_gather(members);
+	compare(members, state, trainer);
+	note_own(members, state);
+	members->in_round = false;
+	gpt_members_record(members, false);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Those who are at another step get a checkpoint; at the same step all have the same weights. */
+static void
+compare(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
+{
+	uint32 crc = gpt_members_crc(trainer);
+
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+		int64 ms;
+		int64 made;
+
+		if (member->work == NULL || member->result == NULL)
+			continue;
+		made = gpt_members_number(member, "step", PG_INT64_MAX / 2);
+		if (made != state->step)
+		{
+			member->has_state = false;
+			members->has_changed = true;
+			continue;
+		}
+		if (gpt_members_number(member, "crc", PG_UINT32_MAX) != (int64) crc)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("server \"%s\" has other weights than this one after step " INT64_FORMAT
+							" of the training",
+							member->row.server, made)));
+		ms = Max(1, gpt_members_number(member, "ms", MOST_MS));
+		member->row.step = made;
+		member->row.steps_per_second = (double) (made - members->round_begin) * 1000 / (double) ms;
+		member->row.waiting_share =
+			Min(1, (double) gpt_members_number(member, "waited_ms", MOST_MS) / (double) ms);
+		member->row_changed = true;
+	}
+}
+
+/* The speed of this server, and how long it waited for others. */
+static void
+note_own(GptMembers *members, const GptTrainState *state)
+{
+	double ms = (double) Max(1, GetCurrentTimestamp() - members->round_started_at) / 1000;
+	int64 waited = members->mesh == NULL ? 0 : gpt_gradient_mesh_waited(members->mesh);
+
+	members->own.row.step = state->step;
+	members->own.row.seen_at = GetCurrentTimestamp();
+	members->own.row.steps_per_second = (double) (state->step - members->round_begin) * 1000 / ms;
+	members->own.row.waiting_share = Min(1, Max(0, (double) (waited - members->own_waited)) / ms);
+	members->own_waited = waited;
+	members->own.row_changed = true;
+}
+
+uint32
+gpt_members_crc(LmTrainer *trainer)
+{
+	const char *bytes = (const char *) lm_trainer_params(trainer);
+	size_t size = lm_trainer_table(trainer)->total * sizeof(float);
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	for (size_t done = 0; done < size; done += CRC_PIECE)
+		COMP_CRC32C(crc, bytes + done, Min(size - done, CRC_PIECE));
+	FIN_CRC32C(crc);
+	return crc;
+}

@@ -1,0 +1,100 @@
+# Training whose steps are those of three servers: the same bits as on one, whoever is killed meanwhile.
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use GptTest;
+use GptServers;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my ($here, $east, $west) = start_servers([ 'here', 'east', 'west' ], preload => 1, conf => <<'CONF');
+gpt.checkpoint_interval = 0
+gpt.peer_timeout = '1s'
+gpt.max_workers = 4
+gpt.gradient_address = '127.0.0.1'
+CONF
+plan skip_all => 'gpt_gloo.so is not installed' unless -e $here->config_data('--pkglibdir') . '/gpt_gloo.so';
+connect_servers($here, $east, $west);
+fill_line($here, 1, 400);
+
+sub query
+{
+	return $here->safe_psql('postgres', $_[0]);
+}
+
+sub train
+{
+	my ($model, $options) = @_;
+
+	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "layers": 1, "dropout": 0.1,
+		"heads": 2, "channels": 32, "context": 32, "batch_size": 4, "threads": 1, "sync": "step", $options}')});
+}
+
+sub job_ends
+{
+	my ($job, $state, $name) = @_;
+
+	is(query("SELECT gpt_wait($job, '60 s')"), $state, $name) or diag query("SELECT state, error, note FROM gpt_jobs WHERE job = $job");
+}
+
+sub weights_of
+{
+	my ($model) = @_;
+
+	# The header of the file names the model.
+	return query("SELECT md5(substr(f, 9 + get_byte(f, 0) + 256 * get_byte(f, 1) + 65536 * get_byte(f, 2)))
+		FROM (SELECT lo_get(weights) AS f FROM gpt_version WHERE model = '$model') v");
+}
+
+# Whether a query gives true within 20 s, also while the server starts again.
+sub wait_for
+{
+	my ($sql) = @_;
+	my $end = time + 20;
+
+	until (($here->psql('postgres', $sql))[1] eq 't')
+	{
+		return 0 if time > $end;
+		select undef, undef, undef, 0.01;
+	}
+	return 1;
+}
+
+sub member_of
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE '%gpt_member\_%' AND pid <> pg_backend_pid()});
+}
+
+# rule: 1, 2 and 3 servers make the same weights
+my $steps = 150;
+job_ends(train('one', qq{"steps": $steps}), 'succeeded', 'one server trains');
+job_ends(train('two', qq{"servers": ["east"], "steps": $steps}), 'succeeded', 'two servers do');
+job_ends(train('three', qq{"servers": ["east", "west"], "steps": $steps}), 'succeeded', 'three servers do');
+is(weights_of('two'), weights_of('one'), 'two servers make the weights of one');
+is(weights_of('three'), weights_of('one'), 'and so do three');
+is(query(q{SELECT string_agg(concat_ws(' ', server, state, step, epoch), ', ' ORDER BY member) FROM gpt_job_servers
+	WHERE job = (SELECT max(job) FROM gpt_jobs)}), "ended $steps 1, east ended $steps 1, west ended $steps 1", 'in one epoch');
+job_ends(train('half', qq{"servers": ["east", "west"], "steps": 20, "gradient_type": "bfloat16"}), 'succeeded', 'gradients travel as bfloat16');
+
+# rule: whoever is killed, the weights are the same
+for my $victim ([ 'a member', sub { kill_process(member_of($east)) } ], [ 'the coordinator', sub { kill_process(query('SELECT pid FROM gpt_stat_progress_train')) } ],
+	[ 'a member that is stopped', sub { kill('STOP', $_[0] = member_of($west)) } ])
+{
+	my ($name, $kill) = @$victim;
+	my $job = train($name, qq{"servers": ["east", "west"], "steps": $steps});
+
+	wait_for("SELECT step BETWEEN 5 AND 100 FROM gpt_job_servers WHERE job = $job AND member = 0") or diag 'too late';
+	my $pid;
+	$kill->($pid);
+	wait_for("SELECT max(epoch) > 1 FROM gpt_job_servers WHERE job = $job") or diag query("SELECT * FROM gpt_job_servers WHERE job = $job");
+	kill('CONT', $pid) if $pid;
+	job_ends($job, 'succeeded', "$name is killed, and the training ends");
+	is(weights_of($name), weights_of('one'), 'with the same weights');
+}
+done_testing();
