@@ -2,8 +2,9 @@
 #
 # scripts/check.sh - builds a copy of the repository, runs every test in private clusters, and sums up.
 #
-# Two kinds of suites run side by side. Those of the engine compute: two of them run at once, at a low priority. Those
-# with servers wait for a part of their time: two of them run at once. Tests that need the machine for themselves follow.
+# Two kinds of suites run side by side. Those of the engine compute: three of them run at once, at a low priority. Those
+# with servers wait for a part of their time: three of them run at once, and one that waits for full minutes beside them.
+# No test may hang on what else the machine does; those that give a job an idle priority follow alone.
 # Nothing is written to the system or the checkout but build/check, where the logs stay, and no process stays. The last
 # line is "N passed, N failed, N skipped"; the exit status is 0 when nothing failed.
 #
@@ -465,6 +466,8 @@ suite_torture()
 # give a job an idle priority: those run alone.
 long="007_resume 004_few_places 001_restart 003_interrupts 014_standby 002_no_preload 005_queue"
 alone="017_polite"
+# pg_cron begins a command with the minute.
+waiting="010_cron"
 
 restart_files()
 {
@@ -472,7 +475,7 @@ restart_files()
 
 	all=$(names "$src/test/t" pl)
 	case $1 in
-		shared) printf '%s\n' $long $all | awk -v all="$all" -v alone="$alone" 'index(" " all, " " $1 " ") && !index(" " alone " ", " " $1 " ") && !seen[$1]++' ;;
+		shared) printf '%s\n' $long $all | awk -v all="$all" -v alone="$alone $waiting" 'index(" " all, " " $1 " ") && !index(" " alone " ", " " $1 " ") && !seen[$1]++' ;;
 		alone) printf '%s\n' $all | awk -v alone="$alone" 'index(" " alone " ", " " $1 " ")' ;;
 	esac | sed 's/^/restart:/'
 }
@@ -527,7 +530,8 @@ run_suites()
 		renice -n 10 "$BASHPID" >/dev/null
 		run_lanes 3 $(chain sanitize) $(chain threads unit) $(chain format border dist fuzz)
 	) &
-	run_lanes 2 $(chain "${files[0]}") $(chain sql isolation) $(chain preloaded pgtap docs) $(for file in "${files[@]:1}"; do chain "$file"; done) &
+	run_lanes 1 $(chain "restart:$waiting") &
+	run_lanes 3 $(chain "${files[0]}") $(chain sql isolation) $(chain preloaded pgtap docs) $(for file in "${files[@]:1}"; do chain "$file"; done) &
 	wait
 	run_lanes 1 $(for file in $(restart_files alone) torture; do chain "$file"; done) &
 	wait

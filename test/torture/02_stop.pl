@@ -16,27 +16,11 @@ use Torture;
 
 my $STEPS = 150;
 my $LIMIT = 1;
-my $BUSY_LIMIT = 5;    # where others use the machine's cores
 
 my $node = torture_node('stop');
 my $job = train($node, 'undisturbed', $STEPS);
 my $run_seconds = seconds_of(sub { $node->safe_psql('postgres', "SELECT gpt_wait($job)") });
 my $expected = digest($node, 'undisturbed');
-
-sub cores
-{
-	my @cores = glob('/sys/devices/system/cpu/cpu[0-9]*');
-
-	return scalar(@cores) || 1;
-}
-
-sub is_busy
-{
-	open(my $file, '<', '/proc/loadavg') or return 0;
-	my ($load) = split ' ', <$file>;
-
-	return $load > cores();
-}
 
 # What ends the worker; the server's process takes a fast shutdown's signal.
 sub send_stop
@@ -54,7 +38,7 @@ sub send_stop
 
 my @todo = shuffle(map { ($_) x share(20) } 'cancel', 'terminate', 'fast shutdown');
 my %seconds;
-my ($busy, $n) = (0, 0);
+my $n = 0;
 my $retries = 5 * @todo;    # of stops that came when the run had ended already
 while (defined(my $kind = shift @todo))
 {
@@ -64,10 +48,7 @@ while (defined(my $kind = shift @todo))
 	my $worker = wait_for_training($node, $job);
 	usleep(draw(0, $run_seconds * 0.8) * 1e6);
 	my $hit = $worker && is_alive($worker) && trainer_title($worker) =~ / (training|writing a checkpoint)/;
-	my $start = time;
-	send_stop($kind, $worker);
-	wait_until("worker $worker is gone", sub { !is_alive($worker) }) if $worker;
-	my $seconds = time - $start;
+	my $seconds = own_seconds_until_gone(sub { send_stop($kind, $worker) }, $worker || ());
 	if ($kind eq 'fast shutdown')
 	{
 		wait_until('the server is gone', sub { !-e $node->data_dir . '/postmaster.pid' });
@@ -83,7 +64,6 @@ while (defined(my $kind = shift @todo))
 	}
 	fault($kind, $hit);
 	push @todo, $kind if !$hit && $retries-- > 0;
-	$busy ||= is_busy();
 	push @{ $seconds{$kind} }, $seconds if $hit;
 	my $got = digest($node, $model);
 	my $good = $state eq 'succeeded' && $got eq $expected;
@@ -97,10 +77,10 @@ for my $kind (sort keys %seconds)
 {
 	my $longest = max(@{ $seconds{$kind} });
 
-	cmp_ok($longest, '<=', $busy ? $BUSY_LIMIT : $LIMIT, "$kind: the worker is gone within a second" . ($busy ? ', or five on a busy machine' : ''));
+	cmp_ok($longest, '<=', $LIMIT, "$kind: the worker is gone within a second");
 	push @texts, sprintf('%s %.0f ms', $kind, $longest * 1000);
 }
-load_held('worker gone after at most ' . join(', ', @texts) . ($busy ? ' (busy machine)' : ''));
+load_held('worker gone after at most ' . join(', ', @texts));
 nothing_is_left($node);
 unlike(slurp_file($node->logfile), qr/PANIC|was terminated by signal/, 'no process died of itself');
 finish();

@@ -2,7 +2,8 @@
 # random moments: the statement ends within 250 ms (99 of 100), and no thread, mapping or descriptor stays behind.
 #
 # One psql runs the statements. A procedure in another session watches pg_stat_activity for a statement's number, sleeps
-# for a random while and sends the cancel. A statement that ended before counts as injected, not as observed.
+# for a random while and sends the cancel. A statement that ended before counts as injected, not as observed. The time
+# in which threads of the session wait for a core is none of the statement's.
 use strict;
 use warnings;
 
@@ -94,10 +95,12 @@ for my $n (1 .. $STATEMENTS)
 	my $sql = sprintf($KINDS{$kind}, $n);
 	$sql =~ s/^SELECT /SELECT $n AS call_$n, /;
 	$sql =~ s/, (count|sum)\(/, $1(/;
-	print $file "SELECT 'begin $n ' || extract(epoch FROM clock_timestamp());\n\\warn >$n\n$sql;\nSELECT 'end $n ' || extract(epoch FROM clock_timestamp());\n";
+	print $file "SELECT 'begin $n ' || extract(epoch FROM clock_timestamp()) || ' ' || own_seconds();\n\\warn >$n\n$sql;\n"
+	  . "SELECT 'end $n ' || extract(epoch FROM clock_timestamp()) || ' ' || own_seconds();\n";
 }
 close $file;
 
+$node->safe_psql('postgres', OWN_SECONDS);
 $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE cancel (n int PRIMARY KEY, delay float8);
 CREATE FUNCTION current_call(OUT pid int, OUT n int) LANGUAGE plpgsql AS $$
@@ -127,8 +130,8 @@ BEGIN
 		PERFORM pg_sleep(wanted.delay / 1000);
 		SELECT * INTO seen FROM current_call();
 		IF seen.n = wanted.n THEN
-			RAISE NOTICE 'sent % %', wanted.n, extract(epoch FROM clock_timestamp());
 			PERFORM pg_cancel_backend(seen.pid);
+			RAISE NOTICE 'sent % %', wanted.n, extract(epoch FROM clock_timestamp());
 		END IF;
 	END LOOP;
 END $$;
@@ -145,8 +148,12 @@ $canceller->finish;
 # ---- how long it took
 # ---------------------------------------------------------------------------------------------------------
 
-my (%begin, %end, %sent, %state, $number);
-while ($out =~ /^(begin|end) (\d+) ([\d.]+)$/mg) { ($1 eq 'begin' ? \%begin : \%end)->{$2} = $3 }
+my (%begin, %end, %waited, %sent, %state, $number);
+while ($out =~ /^(begin|end) (\d+) ([\d.]+) ([\d.]+)$/mg)
+{
+	($1 eq 'begin' ? \%begin : \%end)->{$2} = $3;
+	$waited{$2} += ($3 - $4) * ($1 eq 'begin' ? -1 : 1);
+}
 while ($sent =~ /sent (\d+) ([\d.]+)/g) { $sent{$1} = $2 }
 for (split /\n/, $err)
 {
@@ -166,7 +173,7 @@ for my $call (@calls)
 	$others{"$call->{kind}: $state{$n}"}++ if defined $state{$n} && $state{$n} ne '57014';
 	next unless $told && defined $end{$n} && ($state{$n} // '') eq '57014';
 	$observed{$how}++;
-	push @ms, 1000 * ($end{$n} - $told);
+	push @ms, 1000 * ($end{$n} - $told - $waited{$n});
 	push @{ $of_kind{$call->{kind}} }, $ms[-1];
 }
 for (@KINDS)

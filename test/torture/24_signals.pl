@@ -61,6 +61,7 @@ sub disturb
 	my ($pid, $done) = @_;
 	my $next = time;
 	my $n = 0;
+	my $waits = 0;
 	my $last;
 
 	while (!$done->())
@@ -71,7 +72,15 @@ sub disturb
 		{
 			my %status = proc_status($pid) or last;
 			my $pending = hex($status{ShdPnd} // 0) | hex($status{SigPnd} // 0);
-			$delivered{$last}++ unless $pending & (1 << ($NUMBER{$last} - 1));
+
+			# A process that waits for a core takes it when it has one: no other is sent before. URG waits for a latch.
+			if ($last ne 'URG' && $pending & (1 << ($NUMBER{$last} - 1)) && $waits++ < 60_000)
+			{
+				usleep($INTERVAL_US);
+				next;
+			}
+			$delivered{$last}++ if $waits < 60_000;
+			$waits = 0;
 		}
 		last unless kill($signal, $pid);
 		$sent{$signal}++;
@@ -125,8 +134,7 @@ is((split /\n/, $out)[0], $calm_texts, "the texts are the same under $n signals"
 
 cmp_ok($threads_seen, '>', 0, "threads were there: looked at $threads_seen times");
 is(join(', ', sort keys %unmasked), '', 'every signal is blocked in every thread but the first');
-# Signals of a kind that wait for a process without a core arrive as one.
-cmp_ok($delivered{$_} // 0, '>', ($sent{$_} // 0) / 20, "$_ arrived: " . ($delivered{$_} // 0) . ' of ' . ($sent{$_} // 0))
+cmp_ok($delivered{$_} // 0, '>=', ($sent{$_} // 0) - 2, "$_ arrived: " . ($delivered{$_} // 0) . ' of ' . ($sent{$_} // 0))
   for grep { $_ ne 'URG' } @SIGNALS;
 nothing_is_left($node);
 check_is_clean($node);
