@@ -78,4 +78,11 @@ pg_noreturn extern void gpt_train_base_changed(const GptTrainBase *base);
  */
 extern void gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only);
 
+/*
+ * For a member of a training over servers, inside a transaction: a version of this server that the
+ * current role may use, and the weights of it, or of its base, below an adapter.
+ */
+extern GptTrainBase *gpt_train_base_named(const char *name);
+extern void gpt_train_base_read_frozen(LmTrainer *trainer, const GptTrainBase *base);
+
 #endif /* GPT_TRAIN_BASE_H */

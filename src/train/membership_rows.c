@@ -15,21 +15,29 @@
 #include "corpus/survey.h"
 #include "store/tokenizer_json.h"
 #include "train/membership_private.h"
+#include "train/train_base.h"
 
 void
 gpt_membership_take_rows(GptMembership *member, const char *query, Jsonb *options)
 {
 	MemoryContext old_context;
+	const GptTrainBase *base = NULL;
 	bool normalizes;
 
 	member->rows_context =
 		AllocSetContextCreate(member->context, "gpt member rows", ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(member->rows_context);
 	gpt_progress_start(&member->progress, GPT_NO_JOB);
-	member->options = gpt_options_parse(options, member->spec.base != NULL ? GPT_FUNCTION_FINETUNE
-																		   : GPT_FUNCTION_TRAIN);
-	normalizes = member->options->normalize == GPT_NORMALIZE_NFC;
-	member->spool = gpt_corpus_part_read(query, member->options, NULL, normalizes);
+	if (member->spec.base != NULL)
+		base = gpt_train_base_named(member->spec.base);
+	member->options =
+		gpt_options_parse(options, base != NULL ? GPT_FUNCTION_FINETUNE : GPT_FUNCTION_TRAIN);
+	if (base != NULL)
+		member->given = gpt_corpus_tokenizer_create(base->tokenizer.spec);
+	normalizes = base != NULL ? base->tokenizer.spec->normalize_nfc
+							  : member->options->normalize == GPT_NORMALIZE_NFC;
+	member->spool = gpt_corpus_part_read(query, member->options,
+										 base != NULL ? &base->tokenizer : NULL, normalizes);
 	MemoryContextSwitchTo(old_context);
 }
 

@@ -94,12 +94,34 @@ restore(GptMembership *member, GptCheckpoint *checkpoint)
 	training->state.cursor = checkpoint->state.cursor;
 }
 
+/* The version below an adapter, which this server has too. */
+static GptTrainBase *
+find_base(const GptMembership *member, const GptTrainPlan *plan)
+{
+	GptTrainBase *base;
+
+	if (member->spec.base == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the training makes an adapter, and the member knows no base"),
+						errhint("Give gpt_member_begin the member \"base\".")));
+	base = gpt_train_base_named(member->spec.base);
+	if (memcmp(base->version->sha256, plan->base_sha256, GPT_SHA256_SIZE) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\", version %d, of this server has other weights than the "
+						"base of the training",
+						base->version->model, base->version->version),
+				 errhint("Send the base to this server with gpt_distribute.")));
+	return base;
+}
+
 void
 gpt_membership_take_state(GptMembership *member)
 {
 	GptReceived *part = &member->parts[GPT_PART_CHECKPOINT];
 	const GptMemberSpec *spec = &member->spec;
 	GptCheckpoint *checkpoint;
+	GptTrainBase *base = NULL;
 	MemoryContext old_context;
 
 	gpt_membership_drop_state(member);
@@ -119,12 +141,13 @@ gpt_membership_take_state(GptMembership *member)
 		member->corpus->dataset.share = (uint64) spec->member;
 	}
 	if (checkpoint->plan.config.lora_rank > 0)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("adapters are not trained over several servers")));
+		base = find_base(member, &checkpoint->plan);
 	take_plan(member, checkpoint);
 	member->memory = check_memory(&member->plan);
 	member->generation = gpt_bridge_generation();
 	gpt_training_start(&member->training, &member->plan, member->corpus, &member->progress);
+	if (base != NULL)
+		gpt_train_base_read_frozen(member->training.trainer, base);
 	restore(member, checkpoint);
 	member->progress.step = member->training.state.step;
 	MemoryContextSwitchTo(old_context);

@@ -354,6 +354,29 @@ gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_on
 	gpt_transaction_commit(&transaction);
 }
 
+GptTrainBase *
+gpt_train_base_named(const char *name)
+{
+	GptTrainBase *base = palloc0(sizeof(GptTrainBase));
+
+	base->version = gpt_catalog_version(name, false);
+	gpt_catalog_check_use(base->version);
+	base->full = base->version->base != NULL ? gpt_catalog_base(base->version) : base->version;
+	base->tokenizer.spec = gpt_catalog_read_tokenizer(base->version->tokenizer);
+	base->tokenizer.stored = true;
+	memcpy(base->tokenizer.sha256, base->version->tokenizer, GPT_SHA256_SIZE);
+	take_labels(&base->tokenizer, base->version);
+	return base;
+}
+
+void
+gpt_train_base_read_frozen(LmTrainer *trainer, const GptTrainBase *base)
+{
+	if (!gpt_architecture_fits(&base->full->config, &lm_trainer_table(trainer)->config))
+		gpt_train_base_changed(base);
+	read_below_adapter(trainer, base, true);
+}
+
 /* The version that the row names; the first time, the current one, which the row then names. */
 static GptVersion *
 base_of_finetune(const GptJob *job)

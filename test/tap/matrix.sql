@@ -52,6 +52,7 @@ INSERT INTO gpt_mark VALUES (0, :kept, 2, '1', now(), 5, NULL, 'an error', now()
 INSERT INTO gpt_job (model, kind, state, owner, query, options, settings, run_id, system_identifier, database)
 	SELECT 'running', kind, 'running', owner, query, options, settings, gen_random_uuid(), system_identifier, (database::bigint + 1)::oid FROM gpt_job WHERE job = :job;
 UPDATE gpt_job SET system_identifier = c.system_identifier FROM pg_control_system() c WHERE model = 'running';
+INSERT INTO gpt_job_server (job, member, state) SELECT job, 0, 'training' FROM gpt_job WHERE state = 'running';
 INSERT INTO gpt_progress (job, pid, phase) SELECT job, 0, 'training' FROM gpt_job WHERE state = 'running';
 
 -- Runs a command as a role and takes it back: yes, no, or the SQLSTATE that nobody expects. No row is a division by zero.
@@ -83,6 +84,7 @@ SELECT is_empty($$SELECT c.name FROM (
 		AND name NOT IN (SELECT split_part(what, ',', 1) FROM matrix)$$,
 	'the matrix has every function and view');
 DELETE FROM gpt_progress;
+DELETE FROM gpt_job_server;
 DELETE FROM gpt_job WHERE model = 'running';
 SELECT gpt_drop_model('labels');
 SELECT gpt_drop_model('lengths');
