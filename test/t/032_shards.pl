@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use GptServers;
+use IO::Socket::INET;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -241,5 +242,79 @@ is($here->safe_psql('postgres', "$both ORDER BY 1"), $west->safe_psql('postgres'
 like(error_of($here, "SELECT * FROM gpt_distribute('m', '{readers}')"), qr/0A000: cannot set transaction read-write mode during recovery.*CONTEXT:  server "readers"/s, 'nothing can be sent to a standby');
 $standbys[0]->stop('immediate');
 is($here->safe_psql('postgres', 'SELECT setting FROM port_readers'), $standbys[1]->port, 'a new session takes the next one when the first is gone');
+
+# -- a hostile server, or one that stops answering: an error that names it, and no hang
+my $version = $here->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'gpt'});
+my ($stranger, $place) = start_stranger();
+my %strange = (
+	garbage => qr/08001: could not connect to server "strange_garbage"/,
+	silent => qr/08001: could not connect to server "strange_silent".*timeout expired/s,
+	stops => qr/57014: canceling statement due to statement timeout/,
+	cut => qr/08006: lost the connection to server "strange_cut"/,
+	version => qr/55000: server "strange_version" has version 9\.9 of gpt/,
+	answer => qr/08P01: server "strange_answer" gave an answer that gpt does not give/,
+	copy => qr/08006: lost the connection to server "strange_copy".*answered with COPY/s,
+	error => qr/08006: The server's message is not valid text\.\nCONTEXT:  server "strange_error"/);
+for my $way (sort keys %strange)
+{
+	$here->safe_psql('postgres', "CREATE SERVER strange_$way FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '$place', dbname '$way', connect_timeout '1', sslmode 'disable', gssencmode 'disable');
+		CREATE USER MAPPING FOR CURRENT_USER SERVER strange_$way");
+	like(error_of($here, ($way eq 'stops' ? "SET statement_timeout = '500ms'; " : '') . "SELECT * FROM gpt_distribute('m', '{strange_$way}')"), $strange{$way}, "a server that gives this: $way");
+}
+kill 'KILL', $stranger;
+waitpid $stranger, 0;
+
+# A process that speaks the server's protocol as its database's name says; returns it and its port.
+sub start_stranger
+{
+	my $listener = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1') or die 'no port is free';
+	my $child = fork;
+	my @held;
+
+	return ($child, $listener->sockport) if $child;
+	while (my $client = $listener->accept)
+	{
+		my ($way) = receive($client, 1) =~ /database\0(\w+)/;
+		my ($query, $kind) = ('', '');
+
+		if ($way eq 'garbage') { syswrite $client, 'x' x 100; next; }
+		if ($way eq 'silent') { push @held, $client; next; }
+		syswrite $client, message('R', pack 'N', 0) . message('Z', 'I');
+		while (($kind, my $body) = receive($client))
+		{
+			$query = (split /\0/, $body)[1] if $kind eq 'P';
+			syswrite $client, message('C', "SET\0") . message('Z', 'I') if $kind eq 'Q';
+			next if $kind ne 'S';
+			last if $way eq 'cut';
+			if ($way eq 'stops') { push @held, $client; last; }
+			my @row = $query =~ /extversion/ ? ('public', $way eq 'version' ? '9.9' : $version) : $query =~ /take/ ? ('77') : ();
+			my $answer = message('1', '') . message('2', '') . message('T', pack('n', scalar @row) . join '', map { "c\0" . pack 'NnNnNn', 0, 0, 25, 65535, 4294967295, 0 } @row);
+			$answer .= message('D', pack('n', scalar @row) . join '', map { pack('N', length) . $_ } @row) if @row;
+			$answer = message('1', '') . message('2', '') . message('G', pack 'Cn', 0, 0) if $way eq 'copy';
+			$answer = message('E', "SFATAL\0C00000\0M\xff\xfe\0\0") if $way eq 'error';
+			syswrite $client, $answer . ($way =~ /copy|error/ ? '' : message('C', "SELECT 1\0")) . message('Z', 'I');
+		}
+	}
+	exit;
+}
+
+sub message
+{
+	my ($kind, $body) = @_;
+
+	return $kind . pack('N', 4 + length $body) . $body;
+}
+
+# A message: its kind and its body; the first one of a connection has no kind. Nothing at the end.
+sub receive
+{
+	my ($client, $first) = @_;
+	my ($kind, $size, $body) = ('', '', '');
+
+	$first || read($client, $kind, 1) or return;
+	read($client, $size, 4) or return;
+	read $client, $body, unpack('N', $size) - 4;
+	return $first ? $body : ($kind, $body);
+}
 
 done_testing();
