@@ -151,7 +151,13 @@ sub trial
 		last if $pid = pid_of($node, $condition);
 		usleep(5_000);
 	}
-	die "no process: $kind" unless $pid;
+	if (!$pid || $step >= $steps)
+	{
+		# the job was over before: once more
+		$_->{process}->kill_kill for @observers;
+		$user->kill_kill;
+		return undef;
+	}
 	$step = step_of($job);
 	$killed = time;
 	kill 'KILL', $pid;
@@ -159,7 +165,8 @@ sub trial
 	start_again($node) unless defined $condition;
 	usleep(10_000) while step_of($job) <= $step && $step < $steps;
 	$result{recovery} = time - $killed;
-	$result{reaction} = (grep { !defined } @noticed) ? undef : max(map { $_ - $killed } @noticed);
+	# undefined where something else had changed just before
+	$result{reaction} = (grep { !defined || $_ < $killed } @noticed) ? undef : max(map { $_ - $killed } @noticed);
 	@result{qw(state hash loss)} = result_of($job);
 	$user->kill_kill;
 	return \%result;
@@ -182,8 +189,9 @@ print $report "sync $sync, on_loss $on_loss: undisturbed loss $loss, hash " . ($
 for my $i (0 .. $trials - 1)
 {
 	my ($which, $kind, $condition) = @{ $kinds[ $i % @kinds ] };
-	my $result = trial($which, $kind, $condition);
+	my $result;
 
+	$result = trial($which, $kind, $condition) until $result;
 	$result->{same} = ($result->{hash} // '') eq $hash;
 	push @{ $by_kind{$kind} }, $result;
 	push @all, $result;

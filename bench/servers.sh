@@ -32,7 +32,7 @@ chmod 755 "$work"
 user=$(server_user)
 mkdir -p "$(dirname "$results")"
 sockets=() models=0
-trap 'cluster_stop_all "$work"; network_down >/dev/null; [ -z "${loopback:-}" ] || ip netns delete "$loopback"; rm -rf "$work"' EXIT
+trap '[ -z "${priority_pid:-}" ] || kill "$priority_pid" 2>/dev/null || true; cluster_stop_all "$work"; network_down >/dev/null; [ -z "${loopback:-}" ] || ip netns delete "$loopback"; rm -rf "$work"' EXIT
 cluster_tree "$work" .
 
 # ---- servers ----
@@ -69,7 +69,6 @@ start_server_in()
 		"$(cluster_bin "$work")/pg_ctl" -D "$data" -l "$data/server.log" -t 60 -w -s \
 		-o "-k $work/$1 -c listen_addresses=$3 -c gpt.gradient_address=$3" start)
 	sockets+=("$1")
-	[ -z "${PRIORITY:-}" ] || echo "$PRIORITY" >"/proc/$(head -n 1 "$data/postmaster.pid")/autogroup"
 }
 
 # Rows, and on the first one the others as foreign servers.
@@ -136,6 +135,20 @@ counters()
 	done
 }
 
+# Each process of a server has a session of its own, and so a group of its own.
+keep_priority()
+{
+	local number pid
+
+	while sleep 0.3; do
+		for number in $(seq "$largest"); do
+			for pid in $(pgrep -P "$(head -n 1 "$work/$number/data/postmaster.pid" 2>/dev/null)" 2>/dev/null); do
+				echo "$PRIORITY" >"/proc/$pid/autogroup"
+			done
+		done
+	done 2>/dev/null
+}
+
 # ---- one case ----
 
 # train STEPS: prints seconds, then a line "processor sent received" for each server.
@@ -144,7 +157,7 @@ train()
 	local names options job number
 
 	names=$(seq 2 "$n" | sed 's/.*/"server&"/' | paste -s -d ,)
-	options="${shape[$model]}, \"batch_size\": $batch, \"threads\": 1, \"seed\": 1, \"patience\": 0, \"steps\": $1"
+	options="${shape[$model]}, \"batch_size\": $batch, \"threads\": 1, \"seed\": 1, \"patience\": 0, \"validation_fraction\": 0.01, \"steps\": $1"
 	if [ "$mode" = step ]; then
 		options+=", \"accumulate\": 4, \"sync\": \"step\", \"data\": \"dealt\""
 		[ "$n" = 1 ] || options+=", \"gradient_type\": \"$type\""
@@ -209,6 +222,10 @@ loopback=gpt-$$-lo
 ip netns add "$loopback" && ip -n "$loopback" link set lo up
 for number in $(seq "$largest"); do make_server "$number"; done
 fill
+if [ -n "${PRIORITY:-}" ]; then
+	keep_priority &
+	priority_pid=$!
+fi
 for network in ${NETWORKS:-loopback 10000:0.1 1000:1 100:50}; do
 	machines=()
 	[ "$network" = loopback ] || network_up "${network%:*}" "${network#*:}" 0 "$largest"
