@@ -27,6 +27,7 @@
 #define BITS 8
 #define RUN_STEPS 50 /* of all members, before they answer */
 #define LEAVES 4 /* micro-batches of a step, where options leave it open */
+#define TRY_FACTOR 20 /* so much longer than a try lasts it is until the next */
 #define TRY_MS 500 /* between two tries to reach a server */
 
 /* The argument of a try to reach a server. */
@@ -210,8 +211,7 @@ gpt_members_join(GptMembers *members, const GptTrainState *state)
 		{
 			GptMember *member = &members->members[i];
 
-			if (member->work == NULL &&
-				TimestampDifferenceExceeds(member->tried_at, GetCurrentTimestamp(), TRY_MS))
+			if (member->work == NULL && GetCurrentTimestamp() >= member->try_at)
 				(void) join(members, member);
 			all = all && member->work != NULL;
 		}
@@ -243,9 +243,10 @@ static bool
 join(GptMembers *members, GptMember *member)
 {
 	Joining joining = {members, member};
+	TimestampTz started_at = GetCurrentTimestamp();
+	TimestampTz took;
 	ErrorData *error;
 
-	member->tried_at = GetCurrentTimestamp();
 	error = gpt_transaction_attempt(GPT_COMMIT_ASYNC, 0, connect_member, &joining, is_failure);
 	if (error == NULL)
 	{
@@ -256,6 +257,11 @@ join(GptMembers *members, GptMember *member)
 							 members->job->number, member->row.server)));
 		return true;
 	}
+	/* Where the others do not wait, tries take little of their time. */
+	took = GetCurrentTimestamp() - started_at;
+	if (members->on_loss == GPT_ON_LOSS_CONTINUE)
+		took *= TRY_FACTOR;
+	member->try_at = GetCurrentTimestamp() + Max(took, TRY_MS * 1000);
 	if (members->is_new && ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
 							   ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES))
 		ReThrowError(error);

@@ -36,7 +36,9 @@ gpt_members_lose(GptMembers *members, GptMember *member, const char *why)
 	MemoryContextReset(member->context);
 	member->row.state = members->is_ending ? GPT_SERVER_ENDED : GPT_SERVER_LOST;
 	member->row.error = member->error;
-	member->row_changed = members->has_changed = true;
+	member->row_changed = true;
+	/* A server that still cannot be reached changes nothing. */
+	members->has_changed = members->has_changed || was_there;
 	if (members->is_ending)
 		return;
 	if (members->on_loss == GPT_ON_LOSS_FAIL)

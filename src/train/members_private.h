@@ -27,7 +27,7 @@ typedef struct GptMember
 	TimestampTz heard_at; /* a sign of life of its session */
 	bool beating; /* an answer is awaited ... */
 	TimestampTz beat_at; /* ... since then */
-	TimestampTz tried_at; /* to reach it */
+	TimestampTz try_at; /* when to try again to reach it */
 	bool ran; /* the round */
 	TimestampTz ran_at; /* when its result was there */
 	int64 tokens;
