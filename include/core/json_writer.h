@@ -35,6 +35,9 @@ extern void gpt_json_put_rounded(GptJsonWriter *writer, const char *name, double
 /* A share of 1, to four decimals. */
 extern void gpt_json_put_share(GptJsonWriter *writer, const char *name, double share);
 
+/* A value that there is; it must stay valid until _finish. */
+extern void gpt_json_put_value(GptJsonWriter *writer, const char *name, Jsonb *value);
+
 /* Ends the outermost object, which becomes the value. */
 extern Jsonb *gpt_json_finish(GptJsonWriter *writer);
 

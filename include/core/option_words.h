@@ -166,7 +166,7 @@ extern const char *gpt_on_error_name(int number);
 typedef enum GptData
 {
 	GPT_DATA_DEALT, /* all are read here, and dealt out */
-	GPT_DATA_LOCAL, /* each reads its own; not offered yet */
+	GPT_DATA_LOCAL, /* each reads its own */
 } GptData;
 extern const char *gpt_data_name(int number);
 

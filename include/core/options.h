@@ -144,6 +144,7 @@ typedef struct GptTrainOptions
 	int64 sync; /* steps of a round; 0: gradients are summed in each step */
 	GptGradientType gradient_type;
 	GptData data;
+	int64 word_floor; /* of counts, below which a word of a server's own rows stays there */
 	GptOnLoss on_loss;
 	bool generate; /* of gpt_evaluate, as what follows */
 	const char *base; /* NULL: the version that a model was fine-tuned from */

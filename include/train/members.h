@@ -60,8 +60,14 @@ extern void gpt_members_plan_leaves(GptTrainPlan *plan);
 /* The servers of the training, this one included. */
 extern int gpt_members_count(const GptMembers *members);
 
+/*
+ * How the job's corpus is made together with those of the members, which have rows of their own;
+ * NULL where rows are dealt out, or there are no members.
+ */
+extern const GptTogether *gpt_members_together(GptMembers *members);
+
 /* Makes the corpus the share of this server, where rows are dealt out. */
-extern void gpt_members_deal(const GptMembers *members, GptCorpus *corpus);
+extern void gpt_members_deal(GptMembers *members, GptCorpus *corpus);
 
 /*
  * Before the first step: allocates the state of outer steps, zeros, and returns it for the

@@ -84,11 +84,11 @@ extern void gpt_membership_open(const GptMemberSpec *spec);
 
 /*
  * Reads the rows of a member that has its own, under the active snapshot; answers with their
- * numbers. _counts: a piece of their survey (corpus/survey.h) from offset on, with *n bytes; floor
- * is that of words.
+ * numbers. _counts: a piece of their survey (corpus/survey.h) from offset on, with *n bytes; the
+ * floor of words is that of the options.
  */
 extern void gpt_membership_read(const char *query, Jsonb *options, GptJsonWriter *answer);
-extern const char *gpt_membership_counts(size_t *n, size_t offset, int64 floor);
+extern const char *gpt_membership_counts(size_t *n, size_t offset);
 
 /* Ends the membership and frees all it has; nothing where there is none. */
 extern void gpt_membership_close(void);

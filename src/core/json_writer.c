@@ -10,6 +10,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
+#include "core/compat.h"
 #include "core/json_writer.h"
 
 static void
@@ -55,6 +56,16 @@ void
 gpt_json_end_array(GptJsonWriter *writer)
 {
 	(void) pushJsonbValue(&writer->state, WJB_END_ARRAY, NULL);
+}
+
+void
+gpt_json_put_value(GptJsonWriter *writer, const char *name, Jsonb *json)
+{
+	JsonbValue value = {.type = jbvBinary};
+
+	value.val.binary.data = &json->root;
+	value.val.binary.len = (int) (VARSIZE(json) - VARHDRSZ);
+	put(writer, name, &value);
 }
 
 void

@@ -83,6 +83,10 @@ gpt_options_check(const GptTrainOptions *options)
 						errmsg("option \"sync\" \"step\" needs option \"steps\" or \"epochs\""),
 						errdetail("All servers need the same learning rate in each step, which a "
 								  "clock does not give.")));
+	if (options->servers != NULL && options->data == GPT_DATA_LOCAL && options->is_finetune)
+		exclude("servers", "data", "The rows of a fine-tune are dealt out.");
+	if (options->servers != NULL && options->data == GPT_DATA_LOCAL && options->sync == 0)
+		exclude("sync", "data", "Rows are dealt out where sync is step.");
 	(void) gpt_clean_keep(options->clean, "clean");
 	if (options->chat_template != NULL)
 		(void) gpt_chat_template_parse(options->chat_template);

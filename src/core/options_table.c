@@ -327,9 +327,15 @@ const GptOption gpt_options_table[] = {
 			   "that the weights do not depend on the number of servers"),
 	WORD(BOTH, gradient_type, "float32", gpt_gradient_type_name,
 		 "how gradients travel where sync is step"),
-	WORD(BOTH, data, "dealt", gpt_data_name,
-		 "rows of the servers: dealt reads them here, and sends their tokens to all, each of which "
-		 "trains on its share"),
+	WORD(
+		BOTH, data, "dealt", gpt_data_name,
+		"rows of the servers: dealt reads them here, and sends their tokens to all, each of which "
+		"trains on its share; local has each server run the query and train on its own rows, which "
+		"stay there"),
+	INTEGER(
+		BOTH, word_floor, "5", 1, 1000000,
+		"with local data, a word of a server's rows is known to the others only if it occurs so "
+		"often there, above 1 also in two different rows; 1: all are"),
 	WORD(BOTH, on_loss, "wait", gpt_on_loss_name,
 		 "when a server is lost: wait for it after the present round, continue without it until it "
 		 "is back, or fail"),

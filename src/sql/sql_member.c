@@ -157,7 +157,7 @@ gpt_member_counts(PG_FUNCTION_ARGS)
 	/* Now do the work. */
 	for (;;)
 	{
-		const char *bytes = gpt_membership_counts(&n, offset, GPT_WORD_FLOOR);
+		const char *bytes = gpt_membership_counts(&n, offset);
 		bytea *piece;
 		Datum value;
 		bool null = false;

@@ -59,6 +59,8 @@ gpt_members_create(const GptJob *job, const GptTrainOptions *options, bool conti
 	members->scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt members", ALLOCSET_DEFAULT_SIZES);
 	members->is_local = options->data == GPT_DATA_LOCAL;
+	members->options = unconstify(GptTrainOptions *, options);
+	members->word_floor = options->word_floor;
 	members->on_loss = options->on_loss;
 	members->by_step = options->sync == 0;
 	members->sync = members->by_step ? RUN_STEPS : options->sync;
@@ -184,8 +186,10 @@ gpt_members_plan_leaves(GptTrainPlan *plan)
 }
 
 void
-gpt_members_deal(const GptMembers *members, GptCorpus *corpus)
+gpt_members_deal(GptMembers *members, GptCorpus *corpus)
 {
+	if (members->is_local)
+		gpt_members_keep_agreement(members, corpus);
 	if (members->is_local || members->by_step)
 		return;
 	corpus->dataset.shares = (uint64) gpt_members_count(members);
@@ -233,7 +237,9 @@ gpt_members_join(GptMembers *members, const GptTrainState *state)
 void
 gpt_members_supply(GptMembers *members)
 {
-	if (!members->is_local)
+	if (members->is_local)
+		gpt_members_supply_rows(members);
+	else
 		gpt_members_send_file(members, "tokens", GPT_TOKENS);
 	gpt_members_send_file(members, "checkpoint", GPT_CHECKPOINT);
 }
@@ -326,6 +332,12 @@ spec_of(const GptMembers *members, const GptMember *member)
 		gpt_json_put_text(&writer, "secret", hex_of(members->secret, sizeof(members->secret)));
 	gpt_json_put_text(&writer, "data",
 					  gpt_data_name(members->is_local ? GPT_DATA_LOCAL : GPT_DATA_DEALT));
+	if (members->is_local)
+	{
+		gpt_json_put_text(&writer, "query", members->job->query);
+		gpt_json_put_value(&writer, "options", members->job->options);
+		gpt_json_put_value(&writer, "settings", members->job->settings);
+	}
 	spec = gpt_json_finish(&writer);
 	return JsonbToCString(NULL, &spec->root, VARSIZE(spec));
 }

@@ -188,6 +188,43 @@ gpt_members_send_file(GptMembers *members, const char *part, const char *extensi
 }
 
 void
+gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *options)
+{
+	const uint8 *data = (const uint8 *) tokenizer.data;
+	uint8 sha256[GPT_BLOB_HASH_SIZE];
+	GptRemoteValue values[] = {
+		{.bytes = "tokenizer"},
+		{.type = BYTEAOID, .bytes = sha256, .size = GPT_BLOB_HASH_SIZE, .is_binary = true},
+		{.bytes = options}};
+	GptTransaction transaction;
+
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_blob_hash(sha256, data, tokenizer.size);
+	gpt_transaction_commit(&transaction);
+	for (size_t offset = 0; offset < tokenizer.size; offset += PIECE_SIZE)
+	{
+		for (int i = 0; i < members->n; i++)
+		{
+			GptMember *member = &members->members[i];
+
+			if (member->work != NULL && !member->has_tokens)
+				put(members, member, "tokenizer", (int64) offset, data + offset,
+					Min(tokenizer.size - offset, PIECE_SIZE));
+		}
+		gpt_members_gather(members);
+	}
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work != NULL && !member->has_tokens)
+			gpt_members_ask(members, member, "gpt_member_take($1, $2, $3)", lengthof(values),
+							values);
+	}
+	gpt_members_gather(members);
+}
+
+void
 gpt_members_send_update(GptMembers *members, uint32 crc)
 {
 	const uint8 *update = members->packed;

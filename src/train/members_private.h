@@ -40,7 +40,12 @@ struct GptMembers
 	const GptJob *job;
 	GptProgress *progress;
 	MemoryContext scratch; /* reset with each round */
-	bool is_local; /* members read rows of their own */
+	bool is_local; /* members read rows of their own; then the next five are set */
+	GptTrainOptions *options;
+	int64 word_floor;
+	GptTogether together;
+	LmBytes tokenizer; /* a tokenizer.json, ... */
+	const char *options_of_take; /* ... and JSON: how the members encode their rows */
 	GptOnLoss on_loss;
 	int64 sync; /* steps of a round */
 	int n;
@@ -124,6 +129,20 @@ extern uint32 gpt_members_crc(LmTrainer *trainer);
 
 /* Sends a file of the run to all members that lack it, who then use it. */
 extern void gpt_members_send_file(GptMembers *members, const char *part, const char *extension);
+
+/* Sends a tokenizer to all members without a token file, who use it; options: JSON, or NULL. */
+extern void gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *options);
+
+/* ---- src/train/members_rows.c ----------------------------------------------------- */
+
+/* The tokenizer.json of a tokenizer. */
+extern LmBytes gpt_members_tokenizer(LmTokenizer *tokenizer);
+
+/* Keeps what members need to encode their own rows as the corpus is; sends it to those without. */
+extern void gpt_members_keep_agreement(GptMembers *members, GptCorpus *corpus);
+extern void gpt_members_supply_rows(GptMembers *members);
+
+/* ---- src/train/members_parts.c again ---------------------------------------------- */
 
 /* Fetches the packed differences of all that ran. */
 extern void gpt_members_fetch(GptMembers *members);

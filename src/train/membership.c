@@ -131,9 +131,10 @@ gpt_membership_read(const char *query, Jsonb *options, GptJsonWriter *answer)
 }
 
 const char *
-gpt_membership_counts(size_t *n, size_t offset, int64 floor)
+gpt_membership_counts(size_t *n, size_t offset)
 {
 	GptMembership *member = member_at(GPT_MEMBER_BEGUN);
+	int64 floor = member->options != NULL ? member->options->word_floor : 1;
 	const bytea *survey = gpt_membership_survey(member, floor);
 	size_t size = VARSIZE_ANY_EXHDR(survey);
 

@@ -123,8 +123,9 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	if (from != NULL)
 		corpus = continue_corpus(job, options, from, &progress);
 	else
-		corpus = gpt_corpus_create(job, options, base != NULL ? &base->tokenizer : NULL,
-								   gpt_train_base_since(job, options, base), &progress);
+		corpus = gpt_corpus_create_together(job, options, base != NULL ? &base->tokenizer : NULL,
+											gpt_train_base_since(job, options, base),
+											gpt_members_together(members), &progress);
 	if (corpus == NULL)
 	{
 		end_without_rows(job);

@@ -93,6 +93,16 @@ cmp_ok(query(q{SELECT gpt_perplexity('three', body) / gpt_perplexity('one', body
 	'after a third of the steps the loss is near that of one server');
 is($east->safe_psql('postgres', 'SELECT count(*) FROM gpt_models'), 0, 'nothing is left on the others');
 
+# rule: servers train on rows of their own, which stay there
+fill_line($east, 401, 600);
+fill_line($west, 601, 800);
+$_->safe_psql('postgres', 'GRANT SELECT ON line TO PUBLIC') for $east, $west;
+my $own = train('own', '"servers": ["east", "west"], "data": "local", "word_floor": 1, "sync": 10, "steps": 40, "tokenizer": "bpe", "vocabulary": 300, "validation_fraction": 0.1');
+job_ends($own, 'succeeded', 'three servers with rows of their own train a model');
+is(query("SELECT string_agg(concat_ws(' ', member, state, step), ', ' ORDER BY member) FROM gpt_job_servers WHERE job = $own"), '0 ended 40, 1 ended 40, 2 ended 40', 'all of them');
+is(query("SELECT documents FROM gpt_jobs WHERE job = $own"), 400, 'the coordinator reads its own rows alone');
+cmp_ok(query(q{SELECT gpt_perplexity('own', body) FROM line WHERE id = 7}), '<', 100, 'the model has learnt');
+
 # rule: what is wrong is said with the server's name
 query(q{CREATE SERVER nowhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1');
 	CREATE USER MAPPING FOR CURRENT_USER SERVER nowhere;
