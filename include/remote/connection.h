@@ -52,6 +52,12 @@ typedef void (*GptRemoteNotice)(void *context, const char *sqlstate, const char 
  */
 extern GptRemote *gpt_remote_connect(const char *server);
 
+/*
+ * From now on a statement of gpt_remote_query that takes longer loses the connection; -1: none
+ * does, as at first. Those that gpt_remote_connect sends have the time that connecting has.
+ */
+extern void gpt_remote_limit(GptRemote *remote, int limit_ms);
+
 /* The foreign server's name; the number of the backend there, as pg_stat_activity has it. */
 extern const char *gpt_remote_name(const GptRemote *remote);
 extern int gpt_remote_pid(const GptRemote *remote);

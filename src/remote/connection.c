@@ -36,6 +36,7 @@ struct GptRemote
 	PGconn *connection; /* NULL: lost */
 	bool has_descriptor; /* the socket is counted as one of this process */
 	bool busy; /* a statement was sent whose end was not read */
+	int limit_ms; /* of a statement that this side waits for; -1: none */
 	PGresult *result; /* of the last statement */
 	char *name;
 	char *schema; /* of the extension there; NULL: not asked yet */
@@ -72,6 +73,7 @@ gpt_remote_connect(const char *server)
 	remote = MemoryContextAllocZero(context, sizeof(GptRemote));
 	remote->context = context;
 	remote->name = MemoryContextStrdup(context, server);
+	remote->limit_ms = (int) options.timeout_ms;
 	remote->callback.func = disconnect;
 	remote->callback.arg = remote;
 	MemoryContextRegisterResetCallback(context, &remote->callback);
@@ -89,6 +91,7 @@ gpt_remote_connect(const char *server)
 						 " password_required to false in the user mapping.")));
 	}
 	set_up(remote);
+	remote->limit_ms = -1;
 	return remote;
 }
 
@@ -221,15 +224,29 @@ run(GptRemote *remote, const char *sql, int n, const GptRemoteValue *values, boo
 	return remote->result;
 }
 
+void
+gpt_remote_limit(GptRemote *remote, int limit_ms)
+{
+	remote->limit_ms = limit_ms;
+}
+
 /* Waits for the end of the statement. A lost connection is an error. */
 static PGresult *
 finish(GptRemote *remote)
 {
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Max(remote->limit_ms, 0));
 	PGresult *result;
 	GptRemoteState state;
 
 	while ((state = gpt_remote_poll(remote, &result)) == GPT_REMOTE_BUSY)
-		wait_for_socket(remote, gpt_remote_events(remote), -1);
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (remote->limit_ms >= 0 && left <= 0)
+			lose(remote, psprintf("The server did not answer within %d ms.", remote->limit_ms));
+		else
+			wait_for_socket(remote, gpt_remote_events(remote), remote->limit_ms >= 0 ? left : -1);
+	}
 	if (state == GPT_REMOTE_LOST)
 		ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
 						errmsg("lost the connection to server \"%s\"", remote->name),

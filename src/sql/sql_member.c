@@ -42,12 +42,28 @@ PG_FUNCTION_INFO_V1(gpt_member_end);
 
 static int slot = -1; /* of gpt.max_workers that this session holds */
 
+/* Set while a query, which may call any function, reads rows: by which gpt_member_begin. */
+static const MemoryContextCallback *reading = NULL;
+
+static void check_call(FunctionCallInfo fcinfo);
 static void read_spec(GptMemberSpec *spec, Jsonb *json);
 static void describe(GptJsonWriter *answer);
 static void read_rows(Jsonb *json, GptJsonWriter *answer);
 static JsonbValue *find(Jsonb *json, const char *name);
 static char *text_of(Jsonb *json, const char *name, bool required);
 pg_noreturn static void raise_member(const char *name, const char *wanted);
+
+/* The query of gpt_member_begin does not call these functions: they would take its spool away. */
+static void
+check_call(FunctionCallInfo fcinfo)
+{
+	gpt_argument_check_call(fcinfo);
+	if (reading != NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("this session reads the rows of a training"),
+						errdetail("The query of gpt_member_begin calls a function that only the "
+								  "coordinator of a training calls.")));
+}
 
 /*
  * gpt_member_begin(spec jsonb) RETURNS jsonb
@@ -61,7 +77,7 @@ gpt_member_begin(PG_FUNCTION_ARGS)
 	GptMemberSpec spec;
 	Jsonb *json;
 
-	gpt_argument_check_call(fcinfo);
+	check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "spec");
 	gpt_bridge_check_encoding();
 	json = PG_GETARG_JSONB_P(0);
@@ -104,10 +120,9 @@ object_of(Jsonb *json, const char *name)
 static void
 end_after_error(void *argument)
 {
-	bool *is_reading = argument;
-
-	if (!*is_reading)
+	if (reading != argument)
 		return;
+	reading = NULL;
 	gpt_membership_close();
 	gpt_slot_unlock(slot);
 	slot = -1;
@@ -120,14 +135,13 @@ end_after_error(void *argument)
 static void
 read_rows(Jsonb *json, GptJsonWriter *answer)
 {
-	bool *is_reading = palloc(sizeof(bool));
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
 	bool read_only = XactReadOnly;
 	int guc_level;
 
-	*is_reading = true;
-	*callback = (MemoryContextCallback){.func = end_after_error, .arg = is_reading};
+	*callback = (MemoryContextCallback){.func = end_after_error, .arg = callback};
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	reading = callback;
 	guc_level = NewGUCNestLevel();
 	gpt_job_settings_apply_elsewhere(object_of(json, "settings"));
 	XactReadOnly = true;
@@ -136,7 +150,7 @@ read_rows(Jsonb *json, GptJsonWriter *answer)
 	gpt_json_end(answer);
 	XactReadOnly = read_only;
 	AtEOXact_GUC(false, guc_level);
-	*is_reading = false;
+	reading = NULL;
 }
 
 /*
@@ -151,7 +165,7 @@ gpt_member_counts(PG_FUNCTION_ARGS)
 	size_t offset = 0;
 	size_t n;
 
-	gpt_argument_check_call(fcinfo);
+	check_call(fcinfo);
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 
 	/* Now do the work. */
@@ -295,7 +309,7 @@ gpt_member_put(PG_FUNCTION_ARGS)
 	GptMemberPart part;
 	bytea *bytes;
 
-	gpt_argument_check_call(fcinfo);
+	check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "part");
 	gpt_argument_required(fcinfo, 1, "offset");
 	gpt_argument_required(fcinfo, 2, "bytes");
@@ -320,7 +334,7 @@ gpt_member_take(PG_FUNCTION_ARGS)
 	GptMemberPart part;
 	bytea *sha256;
 
-	gpt_argument_check_call(fcinfo);
+	check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "part");
 	gpt_argument_required(fcinfo, 1, "sha256");
 	part = (GptMemberPart) gpt_argument_word(fcinfo, 0, "part", gpt_member_part_name);
@@ -411,7 +425,7 @@ gpt_member_run(PG_FUNCTION_ARGS)
 	GptMeshMembers mesh;
 	GptMemberRun run = {0};
 
-	gpt_argument_check_call(fcinfo);
+	check_call(fcinfo);
 	run.first_step =
 		argument_in_range(fcinfo, 0, "first_step", PG_GETARG_INT64(0), 0, PG_INT64_MAX / 2);
 	run.steps = argument_in_range(fcinfo, 1, "steps", PG_GETARG_INT64(1), 1, MOST_STEPS);
@@ -442,7 +456,7 @@ gpt_member_delta(PG_FUNCTION_ARGS)
 	size_t n;
 	int length;
 
-	gpt_argument_check_call(fcinfo);
+	check_call(fcinfo);
 	gpt_argument_required(fcinfo, 0, "offset");
 	length = (int) argument_in_range(fcinfo, 1, "length", PG_GETARG_INT32(1), 1, GPT_MEMBER_PIECE);
 
@@ -466,7 +480,7 @@ gpt_member_mesh(PG_FUNCTION_ARGS)
 	const char *address;
 	bytea *result;
 
-	gpt_argument_check_call(fcinfo);
+	check_call(fcinfo);
 	(void) argument_in_range(fcinfo, 0, "epoch", PG_GETARG_INT32(0), 0, PG_INT32_MAX);
 
 	/* Now do the work. */
@@ -485,7 +499,7 @@ gpt_member_mesh(PG_FUNCTION_ARGS)
 Datum
 gpt_member_end(PG_FUNCTION_ARGS)
 {
-	gpt_argument_check_call(fcinfo);
+	check_call(fcinfo);
 
 	/* Now do the work. */
 	gpt_membership_close();

@@ -16,6 +16,7 @@
 #include "core/compat.h"
 #include "core/json_tree.h"
 #include "core/json_writer.h"
+#include "core/settings.h"
 #include "core/stop.h"
 #include "core/transaction.h"
 #include "core/version.h"
@@ -293,8 +294,11 @@ connect_member(void *argument)
 	work = gpt_remote_connect(member->row.server);
 	member->heart = gpt_remote_connect(member->row.server);
 	MemoryContextSwitchTo(old_context);
+	/* Rows of its own take their time, which nobody knows. */
+	if (!joining->members->is_local)
+		gpt_remote_limit(work, gpt_peer_timeout);
 	(void) gpt_remote_query(
-		work, psprintf("SELECT %s.gpt_member_begin($1)", gpt_remote_schema(work)), 1, &spec);
+		work, psprintf("SELECT %s.gpt_member_begin($1::jsonb)", gpt_remote_schema(work)), 1, &spec);
 	gpt_remote_on_notice(work, on_notice, member);
 	member->has_tokens = member->has_state = false;
 	member->asked = member->beating = member->ran = false;

@@ -47,7 +47,8 @@ gpt_members_number(const GptMember *member, const char *name, int64 most)
 		PQgetisnull(member->result, 0, 0))
 		raise_answer(member, "It is not one value.");
 	answer = gpt_json_try_parse(PQgetvalue(member->result, 0, 0),
-								(size_t) PQgetlength(member->result, 0, 0), MOST_NODES, "answer");
+								(size_t) PQgetlength(member->result, 0, 0), MOST_NODES,
+								psprintf("the answer of server \"%s\"", member->row.server));
 	field = answer == NULL ? NULL : gpt_json_field(answer, name);
 	if (field != NULL && field->type == GPT_JSON_NUMBER)
 		value = strtod(field->text, NULL);
@@ -70,7 +71,8 @@ put(GptMembers *members, GptMember *member, const char *part, int64 offset, cons
 		{.type = BYTEAOID, .bytes = bytes, .size = (int) size, .is_binary = true}};
 
 	snprintf(place, sizeof(place), INT64_FORMAT, offset);
-	gpt_members_ask(members, member, "gpt_member_put($1, $2, $3)", lengthof(values), values);
+	gpt_members_ask(members, member, "gpt_member_put($1::text, $2::bigint, $3)", lengthof(values),
+					values);
 }
 
 static void
@@ -80,7 +82,8 @@ take(GptMembers *members, GptMember *member, const char *part, const uint8 *sha2
 		{.bytes = part},
 		{.type = BYTEAOID, .bytes = sha256, .size = GPT_BLOB_HASH_SIZE, .is_binary = true}};
 
-	gpt_members_ask(members, member, "gpt_member_take($1, $2)", lengthof(values), values);
+	gpt_members_ask(members, member, "gpt_member_take($1::text, $2, NULL::jsonb)", lengthof(values),
+					values);
 }
 
 /* Which flag says that a member has the file. */
@@ -218,8 +221,8 @@ gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *o
 		GptMember *member = &members->members[i];
 
 		if (member->work != NULL && !member->has_tokens)
-			gpt_members_ask(members, member, "gpt_member_take($1, $2, $3)", lengthof(values),
-							values);
+			gpt_members_ask(members, member, "gpt_member_take($1::text, $2, $3::jsonb)",
+							lengthof(values), values);
 	}
 	gpt_members_gather(members);
 }
@@ -286,8 +289,9 @@ gpt_members_fetch(GptMembers *members)
 		for (int i = 0; i < members->n; i++)
 		{
 			if (members->members[i].ran)
-				gpt_members_ask(members, &members->members[i], "gpt_member_delta($1, $2)",
-								lengthof(values), values);
+				gpt_members_ask(members, &members->members[i],
+								"gpt_member_delta($1::bigint, $2::integer)", lengthof(values),
+								values);
 		}
 		gpt_members_gather(members);
 		for (int i = 0; i < members->n; i++)

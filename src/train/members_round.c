@@ -100,8 +100,10 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 			continue;
 		member->row.epoch = members->epoch;
 		member->row_changed = true;
-		gpt_members_ask(members, member, "gpt_member_run($1, $2, $3, NULL, $4)", lengthof(values),
-						values);
+		gpt_members_ask(members, member,
+						"gpt_member_run($1::bigint, $2::bigint, $3::integer, NULL::jsonb, "
+						"$4::float8)",
+						lengthof(values), values);
 	}
 	members->own.row.epoch = members->epoch;
 	members->own.row_changed = true;

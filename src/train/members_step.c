@@ -69,7 +69,7 @@ meet(GptMembers *members, LmTrainer *trainer)
 		if (member->work == NULL)
 			continue;
 		present++;
-		gpt_members_ask(members, member, "gpt_member_mesh($1)", 1, &value);
+		gpt_members_ask(members, member, "gpt_member_mesh($1::integer)", 1, &value);
 	}
 	if (present > 0)
 		members->mesh = gpt_gradient_mesh_open();
@@ -188,8 +188,10 @@ ask_runs(GptMembers *members)
 		values[3].bytes = mesh_of(members, number++);
 		member->row.epoch = members->epoch;
 		member->row_changed = true;
-		gpt_members_ask(members, member, "gpt_member_run($1, $2, $3, $4)", lengthof(values),
-						values);
+		gpt_members_ask(
+			members, member,
+			"gpt_member_run($1::bigint, $2::bigint, $3::integer, $4::jsonb, NULL::float8)",
+			lengthof(values), values);
 	}
 	members->own.row.epoch = members->epoch;
 	members->own.row_changed = true;

@@ -108,6 +108,8 @@ $$;
 SELECT gpt_member_begin(local('SELECT body FROM own', '{}'));
 SELECT gpt_member_begin(local('SELECT body FROM own', '{"search_path": "kept", "app.part": "none"}'));
 SELECT gpt_member_counts();
+SELECT gpt_member_begin(local('SELECT gpt_member_end()::text AS body FROM line', '{}'));
+SELECT gpt_member_begin(local('SELECT count(*)::text AS body FROM gpt_member_counts()', '{}'));
 SELECT gpt_member_begin(local('SELECT body FROM own', '{"search_path": "kept", "app.part": "[0-4]$", "gpt.max_memory": "77MB"}')) -> 'counts' AS counts;
 SELECT coalesce(current_setting('app.part', true), '') AS part, current_setting('search_path') ~ 'kept' AS path, current_setting('transaction_read_only') AS read_only;
 SELECT send('tokens', pg_read_binary_file(:'tokens'));

@@ -81,6 +81,11 @@ sub reaches
 	return wait_for("SELECT count(*) FILTER (WHERE state = 'training' AND step > 0) = 3 AND max(step) >= $steps FROM gpt_job_servers WHERE job = $job");
 }
 
+# Functions that other roles have made there, and that arguments of no type would find first.
+$east->safe_psql('postgres', join '', map { "CREATE FUNCTION gpt_member_$_ LANGUAGE plpgsql AS 'BEGIN RAISE ''another function''; END';" }
+	  'put(text, text, bytea) RETURNS void', 'take(text, bytea) RETURNS jsonb', 'run(text, text, text, text, text) RETURNS jsonb',
+	'delta(text, text) RETURNS bytea', 'begin(text) RETURNS jsonb');
+
 # rule: three servers learn what one does
 my $one = train('one', '"steps": 120');
 my $three = train('three', '"servers": ["east", "west"], "sync": 10, "steps": 40');
@@ -114,6 +119,13 @@ like(query("SELECT error FROM gpt_jobs WHERE job = $nowhere"), qr/could not conn
 my $stranger = train('wrong', '"servers": ["stranger"], "steps": 10');
 job_ends($stranger, 'failed', 'so is a wrong password');
 like(query("SELECT error FROM gpt_jobs WHERE job = $stranger"), qr/could not connect to server "stranger".*password authentication failed/s, 'with the reason');
+
+$west->safe_psql('postgres', q{CREATE SCHEMA silent; CREATE FUNCTION silent.gpt_member_begin(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT pg_sleep(60); SELECT $1';
+	UPDATE pg_extension SET extnamespace = 'silent'::regnamespace WHERE extname = 'gpt'});
+my $silence = train('wrong', '"servers": ["west"], "steps": 10');
+job_ends($silence, 'failed', 'so is a server that does not say that it is a member');
+like(query("SELECT error FROM gpt_jobs WHERE job = $silence"), qr/lost the connection to server "west".*did not answer within 1000 ms/s, 'within gpt.peer_timeout');
+$west->safe_psql('postgres', q{UPDATE pg_extension SET extnamespace = 'public'::regnamespace WHERE extname = 'gpt'});
 
 # rule: a cancelled training leaves no session anywhere
 my $cancelled = train('cancelled', qq{"servers": ["east", "west"], "sync": 5, "steps": $many});
