@@ -45,7 +45,7 @@ static int slot = -1; /* of gpt.max_workers that this session holds */
 /* Set while a query, which may call any function, reads rows: by which gpt_member_begin. */
 static const MemoryContextCallback *reading = NULL;
 
-static void check_call(FunctionCallInfo fcinfo);
+static void check_not_reading(void);
 static void read_spec(GptMemberSpec *spec, Jsonb *json);
 static void describe(GptJsonWriter *answer);
 static void read_rows(Jsonb *json, GptJsonWriter *answer);
@@ -55,9 +55,8 @@ pg_noreturn static void raise_member(const char *name, const char *wanted);
 
 /* The query of gpt_member_begin does not call these functions: they would take its spool away. */
 static void
-check_call(FunctionCallInfo fcinfo)
+check_not_reading(void)
 {
-	gpt_argument_check_call(fcinfo);
 	if (reading != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
 						errmsg("this session reads the rows of a training"),
@@ -77,7 +76,8 @@ gpt_member_begin(PG_FUNCTION_ARGS)
 	GptMemberSpec spec;
 	Jsonb *json;
 
-	check_call(fcinfo);
+	gpt_argument_check_call(fcinfo);
+	check_not_reading();
 	gpt_argument_required(fcinfo, 0, "spec");
 	gpt_bridge_check_encoding();
 	json = PG_GETARG_JSONB_P(0);
@@ -165,7 +165,8 @@ gpt_member_counts(PG_FUNCTION_ARGS)
 	size_t offset = 0;
 	size_t n;
 
-	check_call(fcinfo);
+	gpt_argument_check_call(fcinfo);
+	check_not_reading();
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 
 	/* Now do the work. */
@@ -309,7 +310,8 @@ gpt_member_put(PG_FUNCTION_ARGS)
 	GptMemberPart part;
 	bytea *bytes;
 
-	check_call(fcinfo);
+	gpt_argument_check_call(fcinfo);
+	check_not_reading();
 	gpt_argument_required(fcinfo, 0, "part");
 	gpt_argument_required(fcinfo, 1, "offset");
 	gpt_argument_required(fcinfo, 2, "bytes");
@@ -334,7 +336,8 @@ gpt_member_take(PG_FUNCTION_ARGS)
 	GptMemberPart part;
 	bytea *sha256;
 
-	check_call(fcinfo);
+	gpt_argument_check_call(fcinfo);
+	check_not_reading();
 	gpt_argument_required(fcinfo, 0, "part");
 	gpt_argument_required(fcinfo, 1, "sha256");
 	part = (GptMemberPart) gpt_argument_word(fcinfo, 0, "part", gpt_member_part_name);
@@ -425,7 +428,8 @@ gpt_member_run(PG_FUNCTION_ARGS)
 	GptMeshMembers mesh;
 	GptMemberRun run = {0};
 
-	check_call(fcinfo);
+	gpt_argument_check_call(fcinfo);
+	check_not_reading();
 	run.first_step =
 		argument_in_range(fcinfo, 0, "first_step", PG_GETARG_INT64(0), 0, PG_INT64_MAX / 2);
 	run.steps = argument_in_range(fcinfo, 1, "steps", PG_GETARG_INT64(1), 1, MOST_STEPS);
@@ -456,7 +460,8 @@ gpt_member_delta(PG_FUNCTION_ARGS)
 	size_t n;
 	int length;
 
-	check_call(fcinfo);
+	gpt_argument_check_call(fcinfo);
+	check_not_reading();
 	gpt_argument_required(fcinfo, 0, "offset");
 	length = (int) argument_in_range(fcinfo, 1, "length", PG_GETARG_INT32(1), 1, GPT_MEMBER_PIECE);
 
@@ -480,7 +485,8 @@ gpt_member_mesh(PG_FUNCTION_ARGS)
 	const char *address;
 	bytea *result;
 
-	check_call(fcinfo);
+	gpt_argument_check_call(fcinfo);
+	check_not_reading();
 	(void) argument_in_range(fcinfo, 0, "epoch", PG_GETARG_INT32(0), 0, PG_INT32_MAX);
 
 	/* Now do the work. */
@@ -499,7 +505,8 @@ gpt_member_mesh(PG_FUNCTION_ARGS)
 Datum
 gpt_member_end(PG_FUNCTION_ARGS)
 {
-	check_call(fcinfo);
+	gpt_argument_check_call(fcinfo);
+	check_not_reading();
 
 	/* Now do the work. */
 	gpt_membership_close();
