@@ -21,7 +21,7 @@ MESSAGE = 20e-6            # seconds a message; assumed
 CHANNEL = {4: 7.5e-9, 2: 5.5e-9}
 PACK, CHECK, ADD, UPDATE, APPLY = 0.76e-9, 0.35e-9, 0.30e-9, 1.34e-9, 1.0e-9  # seconds a parameter, one core, 8 bits
 PIECE = 16e6               # bytes a call of gpt_member_put or gpt_member_delta
-BLOCK = 1 + 4 / 256        # bytes a parameter of a packed difference of 8 bits
+UP, DOWN = 0.5 + 4 / 256, 1 + 4 / 256  # bytes a parameter of a packed difference of 4 bits and of an update of 8
 ROUND = 50                 # inner steps
 # bytes a second, seconds one way, and the share of the rate that TCP reaches in both directions at once: measured with
 # iperf3 in bench/network.sh at 1 Gbit/s and 100 Mbit/s, assumed at 10 Gbit/s
@@ -90,11 +90,11 @@ def step_seconds(model, n, network, cores, width=4):
 def round_seconds(model, n, network, cores, steps=ROUND):
     rate, delay, share = network
     compute = steps * model.compute(cores, MICRO_BATCHES)
-    p, packed = model.parameters, BLOCK * model.parameters
+    p, packed = model.parameters, (UP + DOWN) * model.parameters
     line = min(share * rate, LIBPQ)  # one process at the coordinator does all of its encryption
-    pieces = math.ceil(packed / PIECE) + 1
+    pieces = math.ceil(packed / 2 / PIECE) + 1
     local = p * busy(cores) * (PACK + CHECK + UPDATE + APPLY)
-    return compute + (n - 1) * (2 * packed / line + p * busy(cores) * (CHECK + ADD)) + local + 2 * pieces * 2 * delay
+    return compute + (n - 1) * (packed / line + p * busy(cores) * (CHECK + ADD)) + local + 2 * pieces * 2 * delay
 
 
 def efficiency(model, n, network, cores, way):
@@ -124,7 +124,7 @@ def print_models():
         m = Model(shape)
         row(name, "%.1f" % (m.parameters / 1e6), "{:,}".format(m.micro_tokens * MICRO_BATCHES),
             "%.2f, %.3f" % (m.compute("2 cores", MICRO_BATCHES), m.compute("32 cores", MICRO_BATCHES)),
-            "%.3f" % (8 * m.parameters / 1e9), "%.4f" % (BLOCK * m.parameters / 1e9),
+            "%.3f" % (8 * m.parameters / 1e9), "%.4f" % (UP * m.parameters / 1e9),
             ", ".join(gib(m.memory(r)) for r in ("one", "step", "member", "coordinator")))
 
 

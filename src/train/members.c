@@ -25,7 +25,6 @@
 #include "train/members_private.h"
 #include "train/membership.h"
 
-#define BITS 8
 #define RUN_STEPS 50 /* of all members, before they answer */
 #define LEAVES 4 /* micro-batches of a step, where options leave it open */
 #define TRY_FACTOR 20 /* so much longer than a try lasts it is until the next */
@@ -141,7 +140,7 @@ void
 gpt_members_plan(const GptMembers *members, GptTrainPlan *plan)
 {
 	size_t floats = members->by_step ? 0 : 5 * plan->parameters * sizeof(float);
-	size_t packed = lm_outer_size(plan->parameters, BITS) * (size_t) (members->n + 2);
+	size_t packed = lm_outer_size(plan->parameters, GPT_UPDATE_BITS) * (size_t) (members->n + 2);
 	int count = members->is_local || members->by_step ? 1 : gpt_members_count(members);
 
 	if (plan->epochs_given)

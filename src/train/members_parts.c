@@ -22,10 +22,10 @@
 #include "store/blob.h"
 #include "store/run_files.h"
 #include "train/members_private.h"
+#include "train/membership.h"
 
 #define PIECE_SIZE (1024 * 1024) /* small, so that a slow network shows that it lives */
 #define MOST_NODES 64 /* of an answer */
-#define BITS 8
 
 pg_noreturn static void
 raise_answer(const GptMember *member, const char *detail)
@@ -147,7 +147,7 @@ hash_update(uint8 *sha256, const GptMembers *members)
 	GptTransaction transaction;
 
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_blob_hash(sha256, members->packed, members->packed_size);
+	gpt_blob_hash(sha256, members->packed, members->update_size);
 	gpt_transaction_commit(&transaction);
 }
 
@@ -234,13 +234,13 @@ gpt_members_send_update(GptMembers *members, uint32 crc)
 	uint8 sha256[GPT_BLOB_HASH_SIZE];
 
 	hash_update(sha256, members);
-	for (size_t offset = 0; offset < members->packed_size; offset += PIECE_SIZE)
+	for (size_t offset = 0; offset < members->update_size; offset += PIECE_SIZE)
 	{
 		for (int i = 0; i < members->n; i++)
 		{
 			if (members->members[i].ran)
 				put(members, &members->members[i], "update", (int64) offset, update + offset,
-					Min(members->packed_size - offset, PIECE_SIZE));
+					Min(members->update_size - offset, PIECE_SIZE));
 		}
 		gpt_members_gather(members);
 	}
@@ -277,9 +277,9 @@ gpt_members_fetch(GptMembers *members)
 {
 	LmError error;
 
-	for (size_t offset = 0; offset < members->packed_size; offset += PIECE_SIZE)
+	for (size_t offset = 0; offset < members->difference_size; offset += PIECE_SIZE)
 	{
-		size_t size = Min(members->packed_size - offset, PIECE_SIZE);
+		size_t size = Min(members->difference_size - offset, PIECE_SIZE);
 		char place[32];
 		char length[32];
 		GptRemoteValue values[] = {{.bytes = place}, {.bytes = length}};
@@ -304,8 +304,8 @@ gpt_members_fetch(GptMembers *members)
 	{
 		const GptMember *member = &members->members[i];
 
-		if (member->ran && !lm_outer_check(member->packed, members->packed_size, members->total,
-										   BITS, members->engine, &error))
+		if (member->ran && !lm_outer_check(member->packed, members->difference_size, members->total,
+										   GPT_DIFFERENCE_BITS, members->engine, &error))
 			raise_answer(member, error.message);
 	}
 }

@@ -81,7 +81,8 @@ struct GptMembers
 	float *sum;
 	float *outer; /* momentum, what packing left of the update, and of the own difference */
 	uint8 *packed; /* own difference, then the update */
-	size_t packed_size;
+	size_t difference_size;
+	size_t update_size;
 };
 
 /* ---- src/train/members_loss.c ----------------------------------------------------- */

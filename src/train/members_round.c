@@ -12,8 +12,8 @@
 #include "core/bridge.h"
 #include "engine/outer.h"
 #include "train/members_private.h"
+#include "train/membership.h"
 
-#define BITS 8
 #define OUTER_BLOCKS 3 /* momentum, and twice what packing left */
 #define MOST_MS ((int64) 1000 * 60 * 60 * 24 * 365)
 
@@ -37,14 +37,15 @@ gpt_members_outer(GptMembers *members, size_t *count, const GptTrainPlan *plan, 
 	members->steps = plan->training.steps;
 	if (members->by_step)
 		return NULL;
-	members->packed_size = lm_outer_size(total, BITS);
+	members->difference_size = lm_outer_size(total, GPT_DIFFERENCE_BITS);
+	members->update_size = lm_outer_size(total, GPT_UPDATE_BITS);
 	members->common = MemoryContextAllocHuge(context, size);
 	members->sum = MemoryContextAllocHuge(context, size);
 	members->outer =
 		MemoryContextAllocExtended(context, OUTER_BLOCKS * size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	members->packed = MemoryContextAllocHuge(context, members->packed_size);
+	members->packed = MemoryContextAllocHuge(context, members->update_size);
 	for (int i = 0; i < members->n; i++)
-		members->members[i].packed = MemoryContextAllocHuge(context, members->packed_size);
+		members->members[i].packed = MemoryContextAllocHuge(context, members->difference_size);
 	*count = OUTER_BLOCKS * total;
 	return members->outer;
 }
@@ -242,24 +243,25 @@ make_update(GptMembers *members, LmTrainer *trainer)
 	memset(members->sum, 0, total * sizeof(float));
 	lm_engine_begin(engine);
 	lm_engine_hold(engine, true);
-	good = lm_outer_difference(members->packed, own_left, members->common,
-							   lm_trainer_params(trainer), total, BITS, engine, &error);
+	good =
+		lm_outer_difference(members->packed, own_left, members->common, lm_trainer_params(trainer),
+							total, GPT_DIFFERENCE_BITS, engine, &error);
 	if (good)
 		lm_outer_add(members->sum, members->packed, (float) ((double) members->own_tokens / tokens),
-					 total, BITS, engine);
+					 total, GPT_DIFFERENCE_BITS, engine);
 	for (int i = 0; good && i < members->n; i++)
 	{
 		const GptMember *member = &members->members[i];
 
 		if (member->ran)
 			lm_outer_add(members->sum, member->packed, (float) ((double) member->tokens / tokens),
-						 total, BITS, engine);
+						 total, GPT_DIFFERENCE_BITS, engine);
 	}
-	good = good && lm_outer_update(members->packed, momentum, left, members->sum, total, BITS,
-								   engine, &error);
+	good = good && lm_outer_update(members->packed, momentum, left, members->sum, total,
+								   GPT_UPDATE_BITS, engine, &error);
 	if (good)
-		lm_outer_apply(members->common, lm_trainer_params(trainer), members->packed, total, BITS,
-					   engine);
+		lm_outer_apply(members->common, lm_trainer_params(trainer), members->packed, total,
+					   GPT_UPDATE_BITS, engine);
 	lm_engine_hold(engine, false);
 	if (!good)
 		gpt_bridge_raise(&error);

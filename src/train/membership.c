@@ -160,7 +160,7 @@ limit_of(const GptMembership *member, GptMemberPart part)
 		case GPT_PART_CHECKPOINT:
 			return 2 * gpt_settings_max_memory() + GPT_MAX_TOKENIZER_SIZE;
 		case GPT_PART_UPDATE:
-			return (int64) member->packed_size;
+			return (int64) member->update_size;
 		case GPT_N_PARTS:
 			break;
 	}

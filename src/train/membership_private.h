@@ -62,6 +62,7 @@ typedef struct GptMembership
 	float *left; /* what packing has left */
 	uint8 *packed; /* the difference of this round */
 	size_t packed_size;
+	size_t update_size; /* of the update, packed */
 } GptMembership;
 
 /* ---- src/train/membership_parts.c ----------------------------------------------- */

@@ -17,7 +17,6 @@
 #include "engine/outer.h"
 #include "train/membership_private.h"
 
-#define BITS 8
 #define DIGITS 17 /* which give a double back */
 
 /* Sums over the steps of a run. */
@@ -44,12 +43,13 @@ begin_round(GptMembership *member)
 
 	if (member->common != NULL)
 		return;
-	member->packed_size = lm_outer_size(total, BITS);
+	member->packed_size = lm_outer_size(total, GPT_DIFFERENCE_BITS);
+	member->update_size = lm_outer_size(total, GPT_UPDATE_BITS);
 	member->left = MemoryContextAllocExtended(context, total * sizeof(float),
 											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	member->packed = MemoryContextAllocHuge(context, member->packed_size);
-	update->bytes = MemoryContextAllocHuge(context, member->packed_size);
-	update->capacity = member->packed_size;
+	update->bytes = MemoryContextAllocHuge(context, member->update_size);
+	update->capacity = member->update_size;
 	member->common = MemoryContextAllocHuge(context, total * sizeof(float));
 	memcpy(member->common, lm_trainer_params(member->training.trainer), total * sizeof(float));
 }
@@ -63,7 +63,8 @@ pack_difference(GptMembership *member)
 
 	lm_engine_begin(engine);
 	if (!lm_outer_difference(member->packed, member->left, member->common,
-							 lm_trainer_params(trainer), total_of(member), BITS, engine, &error))
+							 lm_trainer_params(trainer), total_of(member), GPT_DIFFERENCE_BITS,
+							 engine, &error))
 		gpt_bridge_raise(&error);
 }
 
@@ -116,9 +117,9 @@ gpt_membership_update(GptMembership *member)
 	LmError error;
 
 	lm_engine_begin(engine);
-	if (!lm_outer_check(update->bytes, (size_t) update->size, total_of(member), BITS, engine,
-						&error))
+	if (!lm_outer_check(update->bytes, (size_t) update->size, total_of(member), GPT_UPDATE_BITS,
+						engine, &error))
 		gpt_bridge_raise(&error);
 	lm_outer_apply(member->common, lm_trainer_params(trainer), update->bytes, total_of(member),
-				   BITS, engine);
+				   GPT_UPDATE_BITS, engine);
 }

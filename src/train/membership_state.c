@@ -37,6 +37,7 @@ gpt_membership_drop_state(GptMembership *member)
 	member->common = member->left = NULL;
 	member->packed = NULL;
 	member->packed_size = 0;
+	member->update_size = 0;
 	member->parts[GPT_PART_UPDATE] = (GptReceived){.file = -1};
 	if (member->state_context != NULL)
 		MemoryContextDelete(member->state_context);

@@ -64,13 +64,14 @@ SELECT gpt_member_run(:step, 1, 0, '{"addresses": ["127.0.0.1:1", "127.0.0.1:2"]
 SELECT gpt_member_run(:step, 5, 7) - 'ms' - 'loss_sum' - 'weight' - 'step' - 'tokens' AS ran;
 SELECT gpt_member_run(:step + 5, 5, 7);
 SELECT gpt_member_delta(0, 16777216) AS delta \gset
-SELECT gpt_member_put('update', 0, (:'delta'::bytea || '\x00'));
-SELECT send('update', :'delta') ->> 'crc' AS crc \gset
+SELECT decode(repeat('bd378635' || repeat('7f', 256), 33) || 'bd378635' || repeat('81', 48), 'hex') AS update \gset
+SELECT gpt_member_put('update', 0, (:'update'::bytea || '\x00'));
+SELECT send('update', :'update') ->> 'crc' AS crc \gset
 SELECT gpt_member_run(:step + 5, 5, 8) IS NOT NULL AS goes_on;
 SELECT send('checkpoint', pg_read_binary_file(:'checkpoint')) ->> 'step' = :'step' AS back;
 SELECT gpt_member_run(:step, 5, 7) IS NOT NULL AS again, gpt_member_delta(0, 16777216) = :'delta' AS same, gpt_member_delta(4, 8) = substr(:'delta'::bytea, 5, 8) AS piece;
 BEGIN;
-SELECT send('update', :'delta') ->> 'crc' = :'crc' AS same;
+SELECT send('update', :'update') ->> 'crc' = :'crc' AS same;
 ROLLBACK;
 SELECT gpt_member_run(:step + 5, 1, 8) IS NOT NULL AS goes_on;
 
@@ -80,8 +81,8 @@ SELECT gpt_member_take('checkpoint', sha256(pg_read_binary_file(:'checkpoint')),
 SELECT gpt_member_run(:step, 5, 7) IS NOT NULL AS ran, gpt_member_delta(0, 16777216) = :'delta' AS same;
 
 -- what was altered or cut is refused, and so is an update that is none
-SELECT send('update', set_byte(:'delta'::bytea, 9, 128));
-SELECT send('update', substr(:'delta'::bytea, 1, 300));
+SELECT send('update', set_byte(:'update'::bytea, 9, 128));
+SELECT send('update', substr(:'update'::bytea, 1, 300));
 SELECT send('checkpoint', pg_read_binary_file(:'checkpoint', 0, 6000));
 SELECT send('checkpoint', set_byte(pg_read_binary_file(:'checkpoint'), 3000, 200));
 SELECT send('checkpoint', set_byte(pg_read_binary_file(:'checkpoint'), 30, 200));
