@@ -58,6 +58,12 @@ extern GptRemote *gpt_remote_connect(const char *server);
  */
 extern void gpt_remote_limit(GptRemote *remote, int limit_ms);
 
+/*
+ * Raises what gpt_remote_connect raises before it connects: no such server, no USAGE, no mapping,
+ * no password.
+ */
+extern void gpt_remote_require(const char *server);
+
 /* The foreign server's name; the number of the backend there, as pg_stat_activity has it. */
 extern const char *gpt_remote_name(const GptRemote *remote);
 extern int gpt_remote_pid(const GptRemote *remote);

@@ -41,8 +41,11 @@ gpt_remote_raise(const char *server, const PGresult *result)
 
 	if (message == NULL)
 		message = gpt_remote_clean(PQresultErrorMessage(result));
+	if (hint == NULL && sqlstate_of(result) == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		hint = "Grant it on that server to the role that the user mapping names.";
 	ereport(ERROR, (errcode(sqlstate_of(result)), errmsg_internal("%s", message),
-					detail != NULL ? errdetail_internal("%s", detail) : 0,
+					detail != NULL ? errdetail("Server \"%s\" reports this. %s", server, detail)
+								   : errdetail("Server \"%s\" reports this.", server),
 					hint != NULL ? errhint("%s", hint) : 0, errcontext("server \"%s\"", server)));
 }
 

@@ -12,10 +12,12 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/syscache.h"
 
 #include "libpq-fe.h"
 
 #include "core/compat.h"
+#include "remote/connection.h"
 #include "remote/options.h"
 
 #define DEFAULT_TIMEOUT_MS 10000
@@ -23,6 +25,7 @@
 #define OWN_OPTIONS 3 /* application_name, client_encoding, and the NULL at the end */
 
 static ForeignServer *find_server(const char *name);
+static UserMapping *find_mapping(const ForeignServer *server);
 static int take(GptRemoteOptions *options, int n, const List *given, const PQconninfoOption *known);
 static bool is_known(const char *name, const PQconninfoOption *known);
 static bool requires_password(const UserMapping *mapping);
@@ -33,7 +36,7 @@ void
 gpt_remote_options(GptRemoteOptions *options, const char *name)
 {
 	ForeignServer *server = find_server(name);
-	UserMapping *mapping = GetUserMapping(GetUserId(), server->serverid);
+	UserMapping *mapping = find_mapping(server);
 	int room = list_length(server->options) + list_length(mapping->options) + OWN_OPTIONS;
 	PQconninfoOption *known = PQconndefaults();
 	int n = 0;
@@ -72,6 +75,29 @@ find_server(const char *name)
 						errmsg("server \"%s\" is not a server of postgres_fdw", name),
 						errdetail("Its foreign-data wrapper is \"%s\".", wrapper)));
 	return server;
+}
+
+void
+gpt_remote_require(const char *server)
+{
+	GptRemoteOptions options;
+
+	gpt_remote_options(&options, server);
+}
+
+/* PostgreSQL's own error does not say for which server. */
+static UserMapping *
+find_mapping(const ForeignServer *server)
+{
+	if (!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(GetUserId()),
+							   ObjectIdGetDatum(server->serverid)) &&
+		!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
+							   ObjectIdGetDatum(server->serverid)))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("user mapping not found for user \"%s\", server \"%s\"",
+							   GetUserNameFromId(GetUserId(), false), server->servername),
+						errhint("Make one with CREATE USER MAPPING.")));
+	return GetUserMapping(GetUserId(), server->serverid);
 }
 
 /* Options without a value there, and those of libpq that postgres_fdw refuses, do not occur. */

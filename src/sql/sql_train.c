@@ -14,14 +14,17 @@
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
+#include "core/json_tree.h"
 #include "core/options.h"
 #include "corpus/source.h"
+#include "remote/connection.h"
 #include "sql/arguments.h"
 #include "sql/submit.h"
 #include "store/blob.h"
 #include "store/catalog.h"
 #include "store/job.h"
 #include "store/model_extras.h"
+#include "train/membership.h"
 #include "train/train_architecture.h"
 #include "train/train_base.h"
 #include "train/train_objective.h"
@@ -33,6 +36,7 @@ PG_FUNCTION_INFO_V1(gpt_finetune);
 static char *model_of_reference(const char *reference);
 static void check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
+static void check_servers(const char *servers);
 static int32 check_base(GptTrainOptions *options, const char *base);
 static void check_finetune(const GptTrainOptions *options, const GptSourceShape *shape,
 						   const char *base);
@@ -114,6 +118,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	else
 		gpt_submit_check_training(&shape, order.query, options);
 	gpt_submit_check_owner();
+	check_servers(options->servers);
 	if (base != NULL)
 		check_target(model);
 	else
@@ -188,6 +193,20 @@ check_tokenizer(const char *name)
 		return;
 	if (!gpt_catalog_resolve_tokenizer(name, sha256))
 		gpt_catalog_raise_missing_tokenizer(name, GPT_WANTED_TOKENIZER);
+}
+
+/* A name typed wrong is an error here, not of the job. Whether they answer, the job sees. */
+static void
+check_servers(const char *servers)
+{
+	const GptJson *name;
+
+	if (servers == NULL)
+		return;
+	name =
+		gpt_json_parse(servers, strlen(servers), GPT_MOST_MEMBERS + 1, "option \"servers\"")->first;
+	for (; name != NULL; name = name->next)
+		gpt_remote_require(gpt_json_string(name));
 }
 
 /*

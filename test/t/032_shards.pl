@@ -81,7 +81,7 @@ like(error_of($here, "CREATE ROLE stranger; GRANT EXECUTE ON FUNCTION gpt_distri
 like(error_of($here, "SET ROLE stranger; SELECT gpt_copy_model('m', 's'); SELECT * FROM gpt_distribute('s', '{east}')"),
 	qr/42501: permission denied for foreign server east/, 'USAGE on the server');
 like(error_of($here, "SET ROLE stranger; SELECT * FROM gpt_distribute('s', '{west}')"),
-	qr/42704: user mapping not found for "stranger"/, 'a user mapping');
+	qr/42704: user mapping not found for user "stranger", server "west".*CREATE USER MAPPING/s, 'a user mapping');
 like(error_of($here, "CREATE USER MAPPING FOR stranger SERVER west OPTIONS (user 'trainer'); SET ROLE stranger; SELECT * FROM gpt_distribute('s', '{west}')"),
 	qr/2F003: password is required/, 'the password of the mapping');
 like(error_of($here, "ALTER USER MAPPING FOR stranger SERVER west OPTIONS (ADD password 'wrong'); SET ROLE stranger; SELECT * FROM gpt_distribute('s', '{west}')"),
