@@ -29,6 +29,7 @@
 #define LEAVES 4 /* micro-batches of a step, where options leave it open */
 #define TRY_FACTOR 20 /* so much longer than a try lasts it is until the next */
 #define TRY_MS 500 /* between two tries to reach a server */
+#define MOST_TRY_MS 30000 /* the same, where a try lasts long */
 
 /* The argument of a try to reach a server. */
 typedef struct Joining
@@ -266,7 +267,7 @@ join(GptMembers *members, GptMember *member)
 	/* Where the others do not wait, tries take little of their time. */
 	took = GetCurrentTimestamp() - started_at;
 	if (members->on_loss == GPT_ON_LOSS_CONTINUE)
-		took *= TRY_FACTOR;
+		took = Min(took * TRY_FACTOR, Max(took, MOST_TRY_MS * 1000));
 	member->try_at = GetCurrentTimestamp() + Max(took, TRY_MS * 1000);
 	if (members->is_new && ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
 							   ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES))
