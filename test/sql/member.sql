@@ -3,7 +3,7 @@ SET client_min_messages = error;
 CREATE TABLE line AS SELECT 'line ' || n || ' of the text has number ' || n * 7 AS body FROM generate_series(1, 200) n;
 
 -- a token file and a checkpoint, of a job that is cancelled once it has them
-SELECT gpt_train('m', 'SELECT body FROM line',
+SELECT gpt_train('joining', 'SELECT body FROM line',
 	'{"layers": 1, "heads": 2, "channels": 16, "context": 32, "vocabulary": 270, "steps": 1000000, "batch_size": 8, "seed": 1}') AS job \gset
 DO $$
 DECLARE
@@ -24,7 +24,7 @@ END $$;
 SELECT run_id, format('gpt/pgsql_tmp_%s.tokens', run_id) AS tokens, format('gpt/pgsql_tmp_%s.ckpt', run_id) AS checkpoint FROM gpt_job WHERE job = :job \gset
 CREATE FUNCTION spec(member integer, members integer, added jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
 	SELECT jsonb_build_object('protocol', 1, 'run_id', run_id, 'job', job, 'model', model, 'member', member, 'members', members, 'data', 'dealt') || added
-	FROM gpt_job WHERE model = 'm'
+	FROM gpt_job WHERE model = 'joining'
 $$;
 CREATE FUNCTION send(part text, bytes bytea, sha256 bytea DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -91,7 +91,7 @@ SELECT gpt_member_take('checkpoint', sha256('xy'));
 SELECT gpt_member_run(0, 1, 0);
 SELECT send('tokens', set_byte(pg_read_binary_file(:'tokens'), 8, 3));
 SELECT send('tokens', set_byte(pg_read_binary_file(:'tokens'), 300, 33)) ->> 'windows' AS windows;
-DO $$ BEGIN PERFORM send('checkpoint', pg_read_binary_file((SELECT format('gpt/pgsql_tmp_%s.ckpt', run_id) FROM gpt_job WHERE model = 'm'))); EXCEPTION WHEN data_corrupted THEN RAISE EXCEPTION '%', SQLERRM; END $$;
+DO $$ BEGIN PERFORM send('checkpoint', pg_read_binary_file((SELECT format('gpt/pgsql_tmp_%s.ckpt', run_id) FROM gpt_job WHERE model = 'joining'))); EXCEPTION WHEN data_corrupted THEN RAISE EXCEPTION '%', SQLERRM; END $$;
 SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
 SELECT gpt_member_end();
 SELECT gpt_member_begin(spec(1, 2, '{"run_id": "01234567-89ab-cdef-0123-456789abcdef"}')) IS NOT NULL AS of_another_run;
@@ -141,3 +141,6 @@ SELECT gpt_member_put('checkpoint', 0, 'x');
 SELECT gpt_member_end(), gpt_member_end();
 SELECT count(*) FROM pg_ls_tmpdir() WHERE name LIKE 'pgsql_tmp' || pg_backend_pid() || '.%';
 SELECT count(*) FROM pg_backend_memory_contexts WHERE name LIKE 'gpt member%';
+DROP SCHEMA kept CASCADE;
+DROP FUNCTION spec, send, local;
+DROP TABLE line;

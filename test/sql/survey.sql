@@ -85,3 +85,6 @@ SELECT gpt_agree(ARRAY[set_byte(:'survey', 60, 255 - get_byte(:'survey', 60))], 
 SELECT gpt_agree(ARRAY[sealed(substr(:'survey'::bytea, 1, 100))], '{east}');
 SELECT gpt_agree(ARRAY[sealed(:'survey'::bytea || '\x00')], '{east}');
 SELECT gpt_agree(ARRAY[set_byte(:'survey', 11, 2)], '{east}');
+SELECT count(gpt_drop_model(model)) > 0 AS dropped FROM gpt_models WHERE model LIKE 'alone %';
+DROP FUNCTION agreed, whole, outcome, reflected, sealed;
+DROP TABLE row, crc;
