@@ -11,6 +11,8 @@
  *   2  member k adds up its slice of all members' nodes, in the order of the tree
  *   3  member k sends the sum to all others, so that everybody has all slices
  *
+ * The sums of a chunk travel with the nodes of the next one, so that there is one wait a chunk.
+ *
  * This runs on the mesh's thread while the step's backward pass goes on with other ranges; only
  * what is left at its end is waited for. A member sends (its nodes + 1) (n - 1) / n of the
  * parameters a step, as float32 or bfloat16. With bfloat16, nodes of other members and all sums are
