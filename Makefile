@@ -69,6 +69,17 @@ SIMD_FLAGS_amx =
 endif
 simd_flags = $(SIMD_FLAGS_$(word 2,$(subst _simd_, ,$(basename $(notdir $(1))))))
 
+# The gradient channel of trainings over servers, an object of its own that gpt.so loads when one wants it. It is built
+# where libgloo-dev and libssl-dev are; the extension does without. -idirafter: src/gloo/compat stands in for a header
+# that libgloo-dev of Debian 12 lacks. Known before the rules that need it: make expands prerequisites as it reads them.
+GLOO_SOURCES = $(sort $(wildcard src/gloo/*.cpp))
+GLOO_HEADERS = $(wildcard src/gloo/*.h src/gloo/compat/gloo/common/*.h) include/engine/collective.h
+GLOO_CXX = $(or $(CXX),g++)
+GLOO_CXXFLAGS = -std=gnu++17 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter $(WERROR)
+GLOO_LIBS = -lgloo -lcrypto -lpthread
+HAS_GLOO := $(shell printf '\#include <gloo/config.h>\n\#include <openssl/evp.h>\n' | g++ -E -x c++ - >/dev/null 2>&1 && echo yes)
+GLOO_LIBRARY = $(if $(HAS_GLOO),gpt_gloo.so,without-gloo)
+
 # These targets do without pg_config, which their scripts may have to install first.
 HOUSE = check demo demo-stop packages release format format-check unit unit-programs fuzz fuzz-programs bench bench-programs torture \
 	dist
@@ -105,17 +116,6 @@ build/exports.map: $(SERVER_SOURCES)
 
 sql/gpt--$(EXTVERSION).sql: sql/gpt.sql gpt.control
 	cp $< $@
-
-# The gradient channel of trainings over servers, an object of its own that gpt.so loads when one wants it. It is built
-# where libgloo-dev and libssl-dev are; the extension does without. -idirafter: src/gloo/compat stands in for a header
-# that libgloo-dev of Debian 12 lacks.
-GLOO_SOURCES = $(sort $(wildcard src/gloo/*.cpp))
-GLOO_HEADERS = $(wildcard src/gloo/*.h src/gloo/compat/gloo/common/*.h) include/engine/collective.h
-GLOO_CXX = $(or $(CXX),g++)
-GLOO_CXXFLAGS = -std=gnu++17 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter $(WERROR)
-GLOO_LIBS = -lgloo -lcrypto -lpthread
-HAS_GLOO := $(shell printf '\#include <gloo/config.h>\n\#include <openssl/evp.h>\n' | g++ -E -x c++ - >/dev/null 2>&1 && echo yes)
-GLOO_LIBRARY = $(if $(HAS_GLOO),gpt_gloo.so,without-gloo)
 
 $(GLOO_SOURCES:%.cpp=build/%.o): build/%.o: %.cpp $(GLOO_HEADERS)
 	@mkdir -p $(@D)
