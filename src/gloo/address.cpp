@@ -29,6 +29,18 @@ format(const char *pattern, ...)
 namespace
 {
 
+/* The beginning of a text that may be anything, for a message that becomes text of a server. */
+std::string
+shown(const std::string &text)
+{
+	std::string result = text.substr(0, 100);
+
+	for (char &one : result)
+		if (one < ' ' || one > '~')
+			one = '?';
+	return result;
+}
+
 const void *
 host_bytes(const sockaddr_storage &storage, size_t *size)
 {
@@ -52,13 +64,16 @@ Address::has_same_host(const Address &other) const
 	return storage.ss_family == other.storage.ss_family && memcmp(mine, others, n) == 0;
 }
 
+/* Of IPv6 also ::ffff:0.0.0.0, which listens at all addresses of IPv4. */
 bool
 Address::is_any() const
 {
 	static const unsigned char zeros[sizeof(in6_addr)] = {};
 	size_t n;
-	const void *host = host_bytes(storage, &n);
+	auto host = static_cast<const unsigned char *>(host_bytes(storage, &n));
 
+	if (n == sizeof(in6_addr) && IN6_IS_ADDR_V4MAPPED(reinterpret_cast<const in6_addr *>(host)))
+		return memcmp(host + 12, zeros, sizeof(in_addr)) == 0;
 	return memcmp(host, zeros, n) == 0;
 }
 
@@ -104,15 +119,16 @@ Address::look_up(const std::string &text, bool numbers_only)
 		host = text.substr(0, colon);
 		port = text.substr(colon + 1);
 	}
-	/* getaddrinfo takes the rest of a division for a port that is too large. */
-	if (port.size() > 5 || atoi(port.c_str()) > 65535)
+	/* getaddrinfo skips blanks, and takes the rest of a division for a port that is too large. */
+	if (port.empty() || port.size() > 5 ||
+		port.find_first_not_of("0123456789") != std::string::npos || atoi(port.c_str()) > 65535)
 		port = "?";
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = AI_NUMERICSERV | (numbers_only ? AI_NUMERICHOST : 0);
 	code = host.empty() ? EAI_NONAME : getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
 	if (code != 0)
 		throw MeshFailure(
-			-1, format("address \"%.100s\" is not valid: %s", text.c_str(), gai_strerror(code)));
+			-1, format("address \"%s\" is not valid: %s", shown(text).c_str(), gai_strerror(code)));
 	for (addrinfo *one = found; one; one = one->ai_next)
 		if (one->ai_family == AF_INET || one->ai_family == AF_INET6)
 		{
@@ -124,7 +140,7 @@ Address::look_up(const std::string &text, bool numbers_only)
 		}
 	freeaddrinfo(found);
 	if (result.empty())
-		throw MeshFailure(-1, format("address \"%.100s\" is of no IP network", text.c_str()));
+		throw MeshFailure(-1, format("address \"%s\" is of no IP network", shown(text).c_str()));
 	return result;
 }
 
@@ -140,7 +156,8 @@ listen_at(const char *text, Address *own)
 		int on = 1;
 
 		if (address.is_any())
-			throw MeshFailure(-1, format("address \"%.100s\" stands for all interfaces", text));
+			throw MeshFailure(
+				-1, format("address \"%s\" stands for all interfaces", shown(text).c_str()));
 		setsockopt(file.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 		own->size = sizeof own->storage;
 		if (file.get() >= 0 && bind(file.get(), address.get(), address.size) == 0 &&
@@ -149,5 +166,6 @@ listen_at(const char *text, Address *own)
 			return file;
 		code = errno;
 	}
-	throw MeshFailure(-1, format("could not listen at \"%.100s\": %s", text, strerror(code)));
+	throw MeshFailure(
+		-1, format("could not listen at \"%s\": %s", shown(text).c_str(), strerror(code)));
 }

@@ -288,7 +288,12 @@ MeshHandshake::accept_all()
 		shake.file.reset(accept4(mesh_->listener.get(), reinterpret_cast<sockaddr *>(&from.storage),
 								 &from.size, SOCK_CLOEXEC | SOCK_NONBLOCK));
 		if (shake.file.get() < 0)
+		{
+			/* Whoever waits in the queue would wake poll at once, again and again. */
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				throw MeshFailure(-1, format("could not accept a connection: %s", strerror(errno)));
 			return;
+		}
 		if (!is_of_member(from))
 		{
 			mesh_->refused++;

@@ -209,7 +209,7 @@ LmMesh::LmMesh(const char *address)
 	meeting_.listener = listen_at(address, &meeting_.own);
 	text_ = meeting_.own.text();
 	if (text_.size() >= LM_MESH_ADDRESS_SIZE)
-		throw MeshFailure(-1, format("address \"%.100s\" is too long", address));
+		throw MeshFailure(-1, "the address is too long");
 }
 
 LmMesh::~LmMesh()
@@ -228,6 +228,7 @@ LmMesh::~LmMesh()
 void
 LmMesh::connect(const LmMeshPeers *peers)
 {
+	std::vector<Address> addresses;
 	sigset_t old;
 
 	if (thread_.joinable() || peers->members < 1 || peers->members > LM_MESH_MAX_MEMBERS ||
@@ -236,11 +237,12 @@ LmMesh::connect(const LmMeshPeers *peers)
 									 peers->members));
 	for (int member = 0; member < peers->members; member++)
 	{
-		meeting_.addresses.push_back(Address::look_up(peers->addresses[member], true)[0]);
-		if (meeting_.addresses.back().storage.ss_family != meeting_.own.storage.ss_family)
+		addresses.push_back(Address::look_up(peers->addresses[member], true)[0]);
+		if (addresses.back().storage.ss_family != meeting_.own.storage.ss_family)
 			throw MeshFailure(member, format("address \"%s\" of member %d is of another network",
-											 meeting_.addresses.back().text().c_str(), member));
+											 addresses.back().text().c_str(), member));
 	}
+	meeting_.addresses = std::move(addresses);
 	meeting_.member = peers->member;
 	meeting_.members = peers->members;
 	meeting_.epoch = peers->epoch;
@@ -248,9 +250,7 @@ LmMesh::connect(const LmMeshPeers *peers)
 	memcpy(meeting_.secret, peers->secret, sizeof meeting_.secret);
 	meeting_.links.resize(meeting_.members);
 	pairs_.resize(meeting_.members);
-	is_running_ = true;
-	is_quiet_ = false;
-	set_event(false);
+	become_busy();
 	block_signals(&old);
 	try
 	{
@@ -259,12 +259,32 @@ LmMesh::connect(const LmMeshPeers *peers)
 	catch (const std::exception &)
 	{
 		pthread_sigmask(SIG_SETMASK, &old, nullptr);
-		is_running_ = false;
-		is_quiet_ = true;
-		set_event(true);
+		become_quiet(false);
 		throw MeshFailure(-1, "could not start the mesh's thread");
 	}
 	pthread_sigmask(SIG_SETMASK, &old, nullptr);
+}
+
+/* The thread may touch the memory of tasks from here on. */
+void
+LmMesh::become_busy()
+{
+	std::lock_guard<std::mutex> lock(mutex_);
+
+	has_thread_ = true;
+	is_quiet_ = false;
+	set_event(false);
+}
+
+void
+LmMesh::become_quiet(bool has_thread)
+{
+	std::lock_guard<std::mutex> lock(mutex_);
+
+	has_thread_ = has_thread;
+	tasks_.clear();
+	is_quiet_ = true;
+	set_event(true);
 }
 
 void
@@ -337,7 +357,8 @@ LmMesh::fail(int member, bool is_aborted, const std::string &message)
 			error_.is_aborted = is_aborted;
 			snprintf(error_.message, sizeof error_.message, "%s", message.c_str());
 			/* Without a thread there is nothing to wait for. */
-			is_quiet_ = is_quiet_ && !thread_.joinable();
+			is_quiet_ = !has_thread_;
+			set_event(is_quiet_);
 			failed_.store(true);
 		}
 		changed_.notify_all();
@@ -394,7 +415,6 @@ LmMesh::run()
 		{
 			std::unique_lock<std::mutex> lock(mutex_);
 
-			is_running_ = false;
 			while (!is_closing_ && !failed_.load() && tasks_.empty())
 			{
 				is_quiet_ = true;
@@ -403,20 +423,13 @@ LmMesh::run()
 			}
 			if (is_closing_ || failed_.load())
 				break;
-			is_running_ = true;
 			task = tasks_.front();
 			tasks_.pop_front();
 		}
 		run_task(task);
 	}
 	hang_up();
-	{
-		std::unique_lock<std::mutex> lock(mutex_);
-
-		tasks_.clear();
-		is_quiet_ = true;
-		set_event(true);
-	}
+	become_quiet(true);
 }
 
 void

@@ -82,13 +82,15 @@ struct LmMesh
 	void finish(Posted &posted);
 	void forget_posted();
 	void wake_waiters();
+	void become_busy();
+	void become_quiet(bool has_thread);
 	void set_event(bool readable);
 
 	File wake_; /* wakes the handshake */
 	std::mutex mutex_; /* of the next */
 	std::condition_variable changed_;
 	std::deque<Task> tasks_;
-	bool is_running_ = false; /* connecting or in a task */
+	bool has_thread_ = false; /* which calls hang_up() before its end */
 	bool is_quiet_ = true; /* nothing of the mesh's thread touches the caller's memory */
 	bool is_closing_ = false;
 	LmMeshError error_ = {};

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,6 +39,7 @@ typedef struct Plan
 	int waits_for_nothing; /* this member posts no message, the others wait for it; -1: none */
 	bool repeats; /* exchanges for ever */
 	int abort_after_ms; /* 0: never */
+	bool lacks_files; /* member 0 can open no other one */
 	const char *host;
 } Plan;
 
@@ -173,6 +175,16 @@ await(LmMesh *mesh, const Plan *plan, LmMeshError *error)
 	return state;
 }
 
+static void
+open_no_more(void)
+{
+	int next = dup(0);
+	struct rlimit limit = {(rlim_t) next, (rlim_t) next};
+
+	close(next);
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* A member's process: says its address, hears all, exchanges, says how it ended. */
 static void
 be_member(int member, const Plan *plan, int in, int out)
@@ -201,6 +213,8 @@ be_member(int member, const Plan *plan, int in, int out)
 	exchange.out = malloc((size_t) plan->members * N);
 	for (int i = 0; i < plan->members; i++)
 		exchange.in[i] = malloc(N);
+	if (plan->lacks_files && member == 0)
+		open_no_more();
 	start = now();
 	if (!gloo->connect(mesh, &peers, &outcome.error) ||
 		!gloo->submit(mesh, exchange_task, &exchange) ||
@@ -400,6 +414,21 @@ test_wrong_secret(void)
 	   "the others say who did not come");
 	if (tap_failed)
 		printf("# %s; %s\n", outcomes[0].error.message, outcomes[1].error.message);
+}
+
+static void
+test_no_files(void)
+{
+	Plan plan = plan_of(2);
+	Member members[MOST];
+	Outcome outcomes[MOST] = {{.stops_quickly = false}};
+
+	plan.lacks_files = true;
+	start_members(members, &plan);
+	introduce(members, &plan);
+	hear_all(members, &plan, outcomes);
+	ok(strstr(outcomes[0].error.message, "could not accept a connection: "),
+	   "a member that may open no more files says so: %s", outcomes[0].error.message);
 }
 
 static void
@@ -727,8 +756,20 @@ static void
 test_addresses(void)
 {
 	static const char *const wrong[] = {
-		"",			 "0.0.0.0",			"::",		   "[::]:0",	 "256.1.1.1",
-		"192.0.2.1", "127.0.0.1:99999", "127.0.0.1:x", "[127.0.0.1", "no such host",
+		"",
+		"0.0.0.0",
+		"::",
+		"[::]:0",
+		"[::ffff:0.0.0.0]",
+		"256.1.1.1",
+		"192.0.2.1",
+		"127.0.0.1:99999",
+		"127.0.0.1:x",
+		"127.0.0.1:-1",
+		"127.0.0.1: 5",
+		"127.0.0.1:",
+		"[127.0.0.1",
+		"no such host",
 	};
 	LmMeshError error;
 	LmMesh *mesh;
@@ -740,11 +781,52 @@ test_addresses(void)
 		ok(!mesh && error.message[0], "no mesh at \"%s\": %s", wrong[i], error.message);
 		gloo->close(mesh);
 	}
+	gloo->close(gloo->open("\xc3\xa4xn\r\n", &error));
+	ok(strstr(error.message, "\"??xn??\""), "other bytes than letters are shown as ?: %s",
+	   error.message);
 	mesh = gloo->open("127.0.0.1", &error);
 	ok(mesh && strncmp(gloo->address(mesh), "127.0.0.1:", 10) == 0, "the address has its port");
 	ok(gloo->state(mesh, &error) == LM_MESH_IDLE, "a mesh that is open is idle");
 	gloo->abort(mesh);
 	ok(gloo->state(mesh, &error) == LM_MESH_FAILED && error.is_aborted, "and fails when aborted");
+	gloo->close(mesh);
+}
+
+static bool
+no_task(const LmCollective *collective, LmMesh *mesh, void *context, LmMeshError *error)
+{
+	return true;
+}
+
+/* A mesh of one member: what its owner sees of its life. */
+static void
+test_life(void)
+{
+	const char *addresses[] = {"127.0.0.1"};
+	uint8_t secret[LM_MESH_SECRET_SIZE] = {0};
+	LmMeshPeers none = {0, 0, addresses, secret, 1, 1000};
+	LmMeshPeers alone = {0, 1, addresses, secret, 1, 1000};
+	Plan plan = {0};
+	LmMeshError error;
+	LmMesh *mesh = gloo->open("127.0.0.1", &error);
+	struct pollfd event = {gloo->event_file(mesh), POLLIN, 0};
+	bool is_early = false;
+
+	ok(!gloo->connect(mesh, &none, &error), "a mesh of no members is not connected");
+	ok(gloo->connect(mesh, &alone, &error) && gloo->submit(mesh, no_task, NULL) &&
+		   await(mesh, &plan, &error) == LM_MESH_IDLE,
+	   "after that it connects as it should");
+	gloo->abort(mesh);
+	while (gloo->state(mesh, NULL) == LM_MESH_BUSY)
+		is_early |= poll(&event, 1, 0) > 0 && gloo->state(mesh, NULL) == LM_MESH_BUSY;
+	ok(!is_early, "the file of an idle mesh that is aborted is not readable before its end");
+	gloo->close(mesh);
+
+	mesh = gloo->open("127.0.0.1", &error);
+	ok(gloo->submit(mesh, no_task, NULL) && gloo->state(mesh, NULL) == LM_MESH_BUSY,
+	   "a task waits for the connection");
+	gloo->abort(mesh);
+	ok(gloo->state(mesh, NULL) == LM_MESH_FAILED, "it does not once the mesh is aborted");
 	gloo->close(mesh);
 }
 
@@ -783,9 +865,11 @@ main(void)
 	}
 	is_int(gloo->version, LM_COLLECTIVE_VERSION, "the version is the header's");
 	test_addresses();
+	test_life();
 	test_exchange();
 	test_names();
 	test_wrong_secret();
+	test_no_files();
 	test_killed();
 	test_killed_anywhere();
 	test_stopped();
