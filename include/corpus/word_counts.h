@@ -37,10 +37,20 @@ typedef struct GptWordWalk
 	int part;
 	bool in_part;
 	LmWordReader reader;
+	double bytes; /* of the occurrences of the part's words so far */
 } GptWordWalk;
 
-/* False after the last. ERRCODE_DATA_CORRUPTED, with the server's name, for a damaged table. */
+/*
+ * False after the last. ERRCODE_DATA_CORRUPTED, with the server's name, for a damaged table, and
+ * where its words, multiplied by the weight, have more than LM_COUNTED_MOST bytes.
+ */
 extern bool gpt_word_walk_next(LmBytes *word, int64 *count, GptWordWalk *walk);
+
+/* How a trainer takes a word. */
+typedef bool (*GptWordPut)(void *trainer, LmBytes word, int64 count, LmError *error);
+
+/* Gives all words to a trainer. False where they need more memory than it may take. */
+extern bool gpt_word_counts_put(void *trainer, GptWordPut put, const GptWordCounts *counts);
 
 /*
  * A tokenizer of the choice's kind and size, in the current memory context. Where the words do not

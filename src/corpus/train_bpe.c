@@ -68,7 +68,7 @@ static Training *start_training(const GptTrainOptions *options, const GptTokeniz
 static void note_share(double share, const GptProgress *progress);
 static void release_trainer(void *training);
 static bool train(Training *training, GptSpool *spool, double share, int vocabulary);
-static bool put_words(Training *training, const GptWordCounts *counts);
+static bool put_word(void *trainer, LmBytes word, int64 count, LmError *error);
 static void count_document(Training *training, const GptDocument *document);
 static void count_batch(Training *training);
 static void spill_words(Training *training);
@@ -114,7 +114,8 @@ gpt_train_bpe_of(const GptTrainOptions *options, const GptTokenizerChoice *choic
 		Training *training = start_training(options, choice, progress);
 
 		training->counts = counts;
-		if (put_words(training, counts) && merge_pairs(training, choice->vocabulary))
+		if (gpt_word_counts_put(training->trainer, put_word, counts) &&
+			merge_pairs(training, choice->vocabulary))
 			tokenizer = make_tokenizer(training, choice, NULL);
 		else
 			gpt_tokenizer_leave_out(&counts->least);
@@ -123,21 +124,10 @@ gpt_train_bpe_of(const GptTrainOptions *options, const GptTokenizerChoice *choic
 	return tokenizer;
 }
 
-/* False when they need too much memory. */
 static bool
-put_words(Training *training, const GptWordCounts *counts)
+put_word(void *trainer, LmBytes word, int64 count, LmError *error)
 {
-	GptWordWalk walk = {.counts = counts};
-	LmError error;
-	int64 count;
-	LmBytes word;
-
-	while (gpt_word_walk_next(&word, &count, &walk))
-	{
-		if (!lm_bpe_trainer_put(training->trainer, word, count, &error))
-			return fits(&error);
-	}
-	return true;
+	return lm_bpe_trainer_put(trainer, word, count, error);
 }
 
 static double

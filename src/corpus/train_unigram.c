@@ -30,7 +30,7 @@ typedef struct Training
 static Training *start_training(const GptTrainOptions *options, const GptTokenizerChoice *choice,
 								GptProgress *progress);
 static void release_trainer(void *training);
-static bool put_words(Training *training, const GptWordCounts *counts);
+static bool put_word(void *trainer, LmBytes word, int64 count, LmError *error);
 static bool count_words(Training *training, GptSpool *spool, double share);
 static bool choose_tokens(Training *training);
 static const LmTokenizerSpec *finish(Training *training, int *reached);
@@ -77,7 +77,7 @@ gpt_train_unigram_of(const GptTrainOptions *options, const GptTokenizerChoice *c
 		const LmTokenizerSpec *spec = NULL;
 		int reached;
 
-		if (put_words(training, counts) && choose_tokens(training))
+		if (gpt_word_counts_put(training->trainer, put_word, counts) && choose_tokens(training))
 			spec = finish(training, &reached);
 		if (spec == NULL)
 			gpt_tokenizer_leave_out(&counts->least);
@@ -91,21 +91,10 @@ gpt_train_unigram_of(const GptTrainOptions *options, const GptTokenizerChoice *c
 	return tokenizer;
 }
 
-/* False when they need too much memory. */
 static bool
-put_words(Training *training, const GptWordCounts *counts)
+put_word(void *trainer, LmBytes word, int64 count, LmError *error)
 {
-	GptWordWalk walk = {.counts = counts};
-	LmError error;
-	int64 count;
-	LmBytes word;
-
-	while (gpt_word_walk_next(&word, &count, &walk))
-	{
-		if (!lm_unigram_trainer_put(training->trainer, word, count, &error))
-			return retry(&error);
-	}
-	return true;
+	return lm_unigram_trainer_put(trainer, word, count, error);
 }
 
 /* ICU's part of the trainer is outside of memory contexts, so the context releases it. */

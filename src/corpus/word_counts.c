@@ -16,11 +16,24 @@
 
 /* The error of a table that is damaged, with the name of the server that sent it. */
 pg_noreturn static void
-raise_damaged(const LmError *error, const GptWordPart *part)
+raise_damaged(const char *detail, const GptWordPart *part)
 {
 	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 					errmsg("word counts of server \"%s\" are damaged", part->server),
-					errdetail("%s.", error->message)));
+					errdetail("%s.", detail)));
+}
+
+/* Numbers of a server are its own: a weight may be anything. */
+static void
+weigh(int64 *count, GptWordWalk *walk, size_t size, const GptWordPart *part)
+{
+	double weighted = rint((double) *count * part->weight);
+
+	walk->bytes += weighted * (double) size;
+	if (walk->bytes > (double) LM_COUNTED_MOST)
+		raise_damaged(psprintf("Its words have more than %d GB", (int) (LM_COUNTED_MOST >> 30)),
+					  part);
+	*count = (int64) weighted;
 }
 
 bool
@@ -34,19 +47,41 @@ gpt_word_walk_next(LmBytes *word, int64 *count, GptWordWalk *walk)
 
 		CHECK_FOR_INTERRUPTS();
 		if (!walk->in_part && !lm_word_reader_open(&walk->reader, table, &error))
-			raise_damaged(&error, part);
+			raise_damaged(error.message, part);
+		if (!walk->in_part)
+			walk->bytes = 0;
 		walk->in_part = true;
 		do
 		{
 			if (!lm_word_reader_next(word, count, &walk->reader, &error))
-				raise_damaged(&error, part);
-			if (part->weight != 1)
-				*count = (int64) rint((double) *count * part->weight);
+				raise_damaged(error.message, part);
+			if (word->size > 0)
+				weigh(count, walk, word->size, part);
 		} while (word->size > 0 && *count < walk->counts->least);
 		if (word->size > 0)
 			return true;
 	}
 	return false;
+}
+
+bool
+gpt_word_counts_put(void *trainer, GptWordPut put, const GptWordCounts *counts)
+{
+	GptWordWalk walk = {.counts = counts};
+	LmError error;
+	int64 count;
+	LmBytes word;
+
+	while (gpt_word_walk_next(&word, &count, &walk))
+	{
+		while (!put(trainer, word, count, &error))
+		{
+			if (error.code == LM_ERR_LIMIT)
+				return false;
+			gpt_bridge_retry(&error);
+		}
+	}
+	return true;
 }
 
 double

@@ -80,6 +80,8 @@ SELECT DISTINCT outcome(substr(:'survey'::bytea, 1, n)) AS cut FROM generate_ser
 SELECT count(*) FILTER (WHERE o = 'XX001') > 20 AS refused, string_agg(DISTINCT o, ', ' ORDER BY o) AS outcomes
 FROM generate_series(16, octet_length(:'survey'::bytea) - 1, 9) i, outcome(sealed(set_byte(:'survey', i, (get_byte(:'survey', i) + 1 + i % 254) % 256))) o;
 SELECT DISTINCT outcome(sealed(substr(:'survey'::bytea, 1, n))) AS cut_and_sealed FROM generate_series(16, octet_length(:'survey'::bytea) - 1, 29) n;
+-- a size of all texts that makes each counted word stand for very many
+SELECT outcome(sealed(overlay(:'survey'::bytea PLACING '\x0004000000000000'::bytea FROM 16 + 4 + get_byte(:'survey', 19) + 4 + 4 + 32 + 1))) AS immense;
 \set VERBOSITY default
 SELECT gpt_agree(ARRAY[set_byte(:'survey', 60, 255 - get_byte(:'survey', 60))], '{east}');
 SELECT gpt_agree(ARRAY[sealed(substr(:'survey'::bytea, 1, 100))], '{east}');
