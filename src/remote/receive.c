@@ -7,9 +7,9 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "storage/buffile.h"
+#include "pgstat.h"
+#include "storage/fd.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "core/compat.h"
@@ -23,17 +23,25 @@
 
 #define PIECE_SIZE (256 * 1024)
 
-/* What this transaction has received. A subtransaction that aborts takes what it began with it. */
+/*
+ * What this transaction has received. A subtransaction that aborts takes what it began with it; one
+ * that ends well leaves it to the transaction around it. That is how memory of a transaction lives,
+ * so the file is closed with it. A resource owner would close it at the end of the subtransaction,
+ * and leave its number, which soon is that of another file, to the next piece.
+ */
 static struct
 {
-	BufFile *file; /* NULL: nothing */
+	File file; /* -1: nothing */
 	int64 size;
+	int64 at; /* where reading goes on */
 	const MemoryContextCallback *callback; /* of the transaction that began */
-} received;
+} received = {.file = -1};
 
 static void begin(void);
+static void close_file(void);
 static void forget(void *argument);
-static void read_bytes(void *bytes, size_t size);
+static void write_bytes(const void *bytes, size_t size);
+static void read_bytes(char *bytes, size_t size);
 static bool find(const GptSentVersion *facts);
 static void adopt(const GptSentVersion *facts, const GptVersion *version);
 static void store_tokenizer(const GptSentVersion *facts);
@@ -51,48 +59,72 @@ gpt_distribute_put_bytes(int64 offset, const void *bytes, size_t size)
 				 errmsg("a piece has %zu bytes, the limit is %d", size, GPT_DISTRIBUTE_MOST)));
 	if (offset == 0)
 		begin();
-	if (received.file == NULL || offset != received.size)
+	if (received.file < 0 || offset != received.size)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the piece at " INT64_FORMAT " is not the next one", offset),
 						errdetail("This transaction has received " INT64_FORMAT " bytes.",
-								  received.file == NULL ? 0 : received.size)));
-	BufFileWrite(received.file, (void *) bytes, size);
-	received.size += size;
+								  received.file < 0 ? 0 : received.size)));
+	write_bytes(bytes, size);
 }
 
-/* The file belongs to the transaction, and temp_file_limit counts it. */
+/* temp_file_limit counts the file; it has no name once it is closed. */
 static void
 begin(void)
 {
-	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext caller = MemoryContextSwitchTo(CurTransactionContext);
-	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+	MemoryContextCallback *callback =
+		MemoryContextAllocZero(CurTransactionContext, sizeof(MemoryContextCallback));
 
-	if (received.file != NULL)
-		BufFileClose(received.file);
-	received.file = NULL;
+	close_file();
 	received.size = 0;
 	received.callback = callback->arg = callback;
 	callback->func = forget;
 	MemoryContextRegisterResetCallback(CurTransactionContext, callback);
-	CurrentResourceOwner = CurTransactionResourceOwner;
-	received.file = BufFileCreateTemp(false);
-	CurrentResourceOwner = owner;
-	MemoryContextSwitchTo(caller);
+	received.file = OpenTemporaryFile(true);
+}
+
+static void
+close_file(void)
+{
+	if (received.file >= 0)
+		FileClose(received.file);
+	received.file = -1;
 }
 
 static void
 forget(void *argument)
 {
 	if (received.callback == argument)
-		received.file = NULL;
+		close_file();
 }
 
 static void
-read_bytes(void *bytes, size_t size)
+write_bytes(const void *bytes, size_t size)
 {
-	if (BufFileRead(received.file, bytes, size) != size)
-		gpt_distribute_refuse("Bytes are missing.");
+	errno = 0;
+	if (FileWrite(received.file, unconstify(char *, (const char *) bytes), (int) size,
+				  received.size, gpt_wait_event("GptDistributeWrite")) != (int) size)
+	{
+		errno = errno != 0 ? errno : ENOSPC;
+		ereport(ERROR, (errcode_for_file_access(),
+						errmsg("could not write file \"%s\": %m", FilePathName(received.file))));
+	}
+	received.size += (int64) size;
+}
+
+static void
+read_bytes(char *bytes, size_t size)
+{
+	for (size_t done = 0; done < size;)
+	{
+		size_t n = Min(size - done, PIECE_SIZE);
+
+		CHECK_FOR_INTERRUPTS();
+		if (FileRead(received.file, bytes + done, (int) n, received.at,
+					 gpt_wait_event("GptDistributeRead")) != (int) n)
+			gpt_distribute_refuse("Bytes are missing.");
+		received.at += (int64) n;
+		done += n;
+	}
 }
 
 int32
@@ -105,16 +137,14 @@ gpt_distribute_take_version(Datum jsonb)
 	gpt_catalog_check_model_name(facts.model);
 	if (find(&facts))
 		return facts.version;
-	if (received.file == NULL)
+	if (received.file < 0)
 		return 0;
 	if (received.size != facts.tokenizer_size + facts.size)
 		gpt_distribute_refuse("The number of bytes is another one.");
-	if (BufFileSeek(received.file, 0, 0, SEEK_SET) != 0)
-		elog(ERROR, "could not rewind the temporary file");
+	received.at = 0;
 	store_tokenizer(&facts);
 	publish(&facts);
-	BufFileClose(received.file);
-	received.file = NULL;
+	close_file();
 	return facts.version;
 }
 
@@ -225,7 +255,6 @@ write_weights(GptBlob *blob, void *context, const pg_uuid_t *run_id)
 	{
 		size_t n = (size_t) Min(left, PIECE_SIZE);
 
-		CHECK_FOR_INTERRUPTS();
 		read_bytes(piece, n);
 		gpt_blob_write(blob, piece, n);
 		left -= n;

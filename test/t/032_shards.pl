@@ -148,6 +148,9 @@ is($west->safe_psql('postgres', "BEGIN; SELECT gpt_distribute_put(0, substr(byte
 	SELECT gpt_distribute_take(facts) FROM sent; ROLLBACK; SELECT coalesce(gpt_distribute_take(facts)::text, 'missing') FROM sent"), "\n\n1\nmissing", 'the bytes themselves are taken, in pieces, and go with the transaction');
 is($west->safe_psql('postgres', "BEGIN; SAVEPOINT a; SELECT gpt_distribute_put(0, bytes) FROM sent; ROLLBACK TO a; SELECT coalesce(gpt_distribute_take(facts)::text, 'missing') FROM sent"),
 	"\nmissing", 'and with a subtransaction');
+# Other files are opened between the pieces: the number of one that was closed would be theirs.
+is($west->safe_psql('postgres', "BEGIN; SAVEPOINT a; SELECT gpt_distribute_put(0, substr(bytes, 1, 9)) FROM sent; RELEASE a; $count; SELECT gpt_distribute_put(9, substr(bytes, 10)) FROM sent;
+	SELECT gpt_distribute_take(facts) FROM sent; ROLLBACK"), "\n$before\n\n1", 'but not when that ends well');
 like(error_of($west, "SELECT gpt_distribute_put(5, 'x')"), qr/22023: the piece at 5 is not the next one/, 'a piece at another place');
 
 # -- scoring where the rows are
