@@ -28,6 +28,7 @@
 #include "engine/gradient_tree.h"
 #include "store/job.h"
 #include "store/progress.h"
+#include "train/train_base.h"
 #include "train/train_loop.h"
 #include "train/train_plan.h"
 
@@ -38,11 +39,13 @@ typedef struct GptMembers GptMembers;
 
 /*
  * The members of a job, with connections to all of them; NULL where the options name no servers.
- * continued: the job goes on from a checkpoint; then a server that cannot be reached is lost, while
- * at the beginning it is an error. Lives in the current memory context.
+ * base: what the job starts from, or NULL; members that need it have the same version. continued:
+ * the job goes on from a checkpoint; then a server that cannot be reached is lost, while at the
+ * beginning it is an error. Lives in the current memory context.
  */
 extern GptMembers *gpt_members_create(const GptJob *job, const GptTrainOptions *options,
-									  bool continued, GptProgress *progress);
+									  const GptTrainBase *base, bool continued,
+									  GptProgress *progress);
 
 /*
  * Makes a plan one for several servers: fewer steps where epochs end it, validations at the ends of
@@ -62,9 +65,10 @@ extern int gpt_members_count(const GptMembers *members);
 
 /*
  * How the job's corpus is made together with those of the members, which have rows of their own;
- * NULL where rows are dealt out, or there are no members.
+ * NULL where rows are dealt out, or there are no members. given: the tokenizer of the base, or
+ * NULL; it must outlive this.
  */
-extern const GptTogether *gpt_members_together(GptMembers *members);
+extern const GptTogether *gpt_members_together(GptMembers *members, const GptGivenTokenizer *given);
 
 /* Makes the corpus the share of this server, where rows are dealt out. */
 extern void gpt_members_deal(GptMembers *members, GptCorpus *corpus);

@@ -29,6 +29,7 @@
 #define GPT_MOST_MEMBERS 64
 #define GPT_MEMBER_PIECE (16 * 1024 * 1024) /* bytes of one piece, at most */
 #define GPT_MEMBER_SECRET 32 /* bytes of the job's secret */
+#define GPT_MEMBER_SHA256 32
 
 /*
  * Bits of a packed value of a member's difference, and of the coordinator's update. With 4 and 8, a
@@ -56,7 +57,10 @@ typedef struct GptMemberSpec
 	pg_uuid_t run_id;
 	int64 job; /* of the coordinator */
 	const char *model;
-	const char *base; /* of an adapter: a version of this server, "name@version"; or NULL */
+	/* of an adapter, or a fine-tune on own rows: a version of this server, "name@version" */
+	const char *base; /* or NULL */
+	bool has_base_sha256;
+	uint8 base_sha256[GPT_MEMBER_SHA256]; /* of its weights */
 	int member; /* 1 .. members - 1; the coordinator is member 0 */
 	int members;
 	bool is_local; /* the rows are this server's own */
@@ -85,6 +89,9 @@ typedef struct GptMemberRun
 
 /* Whether this session is a member. */
 extern bool gpt_membership_exists(void);
+
+/* Raises an error unless this server has the base of the spec, if there is one. */
+extern void gpt_membership_check_base(const GptMemberSpec *spec);
 
 /* Begins; copies the spec. */
 extern void gpt_membership_open(const GptMemberSpec *spec);

@@ -75,18 +75,19 @@ gpt_options_check(const GptTrainOptions *options)
 	check_architecture(options);
 	check_adapter(options);
 	check_gate(options);
-	if (options->servers != NULL && gpt_options_lora(options))
-		exclude("servers", "method", "Adapters are trained on one server.");
 	if (options->sync == 0 && options->steps == GPT_CHOSEN &&
 		(isnan(options->epochs) || !isnan(options->minutes)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"sync\" \"step\" needs option \"steps\" or \"epochs\""),
 						errdetail("All servers need the same learning rate in each step, which a "
 								  "clock does not give.")));
-	if (options->servers != NULL && options->data == GPT_DATA_LOCAL && options->is_finetune)
-		exclude("servers", "data", "The rows of a fine-tune are dealt out.");
-	if (options->servers != NULL && options->data == GPT_DATA_LOCAL && options->sync == 0)
-		exclude("sync", "data", "Rows are dealt out where sync is step.");
+	if (options->servers != NULL && options->data == GPT_DATA_LOCAL &&
+		options->since != GPT_SINCE_EVER)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("with option \"servers\", option \"since\" needs option \"data\" to be "
+						"\"dealt\""),
+				 errdetail("A watermark is that of the rows of one server.")));
 	(void) gpt_clean_keep(options->clean, "clean");
 	if (options->chat_template != NULL)
 		(void) gpt_chat_template_parse(options->chat_template);

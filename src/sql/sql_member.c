@@ -82,6 +82,7 @@ gpt_member_begin(PG_FUNCTION_ARGS)
 	gpt_bridge_check_encoding();
 	json = PG_GETARG_JSONB_P(0);
 	read_spec(&spec, json);
+	gpt_membership_check_base(&spec);
 
 	/* Now do the work. */
 	if (!gpt_membership_exists())
@@ -239,16 +240,19 @@ integer_of(Jsonb *json, const char *name, int64 least, int64 most)
 	return DatumGetInt64(number);
 }
 
-static void
-read_secret(GptMemberSpec *spec, const char *hex)
+/* 32 bytes; false where they are missing. */
+static bool
+read_bytes(uint8 *bytes, Jsonb *json, const char *name)
 {
+	const char *hex = text_of(json, name, false);
+
 	if (hex == NULL)
-		return;
+		return false;
 	if (strlen(hex) != 2 * GPT_MEMBER_SECRET ||
 		strspn(hex, "0123456789abcdef") != 2 * GPT_MEMBER_SECRET)
-		raise_member("secret", "64 hexadecimal digits");
-	(void) hex_decode(hex, strlen(hex), (char *) spec->secret);
-	spec->has_secret = true;
+		raise_member(name, "64 hexadecimal digits");
+	(void) hex_decode(hex, strlen(hex), (char *) bytes);
+	return true;
 }
 
 static void
@@ -283,7 +287,8 @@ read_spec(GptMemberSpec *spec, Jsonb *json)
 	spec->is_local = strcmp(data, "local") == 0;
 	if (!spec->is_local && strcmp(data, "dealt") != 0)
 		raise_member("data", "\"local\" or \"dealt\"");
-	read_secret(spec, text_of(json, "secret", false));
+	spec->has_secret = read_bytes(spec->secret, json, "secret");
+	spec->has_base_sha256 = read_bytes(spec->base_sha256, json, "base_sha256");
 }
 
 /* What the coordinator learns of this server; the object stays open. */

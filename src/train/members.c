@@ -47,8 +47,8 @@ static bool is_failure(const ErrorData *error);
 static void on_notice(void *context, const char *sqlstate, const char *message);
 
 GptMembers *
-gpt_members_create(const GptJob *job, const GptTrainOptions *options, bool continued,
-				   GptProgress *progress)
+gpt_members_create(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *base,
+				   bool continued, GptProgress *progress)
 {
 	GptMembers *members;
 
@@ -74,6 +74,7 @@ gpt_members_create(const GptJob *job, const GptTrainOptions *options, bool conti
 					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random numbers")));
 	}
 	members->is_new = !continued;
+	gpt_members_find_base(members, base);
 	name_members(members, options->servers);
 	begin_rows(members);
 	gpt_progress_phase(progress, "connecting");
@@ -334,6 +335,7 @@ spec_of(const GptMembers *members, const GptMember *member)
 	gpt_json_put_integer(&writer, "members", gpt_members_count(members));
 	if (members->by_step)
 		gpt_json_put_text(&writer, "secret", hex_of(members->secret, sizeof(members->secret)));
+	gpt_members_put_base(&writer, members);
 	gpt_json_put_text(&writer, "data",
 					  gpt_data_name(members->is_local ? GPT_DATA_LOCAL : GPT_DATA_DEALT));
 	if (members->is_local)

@@ -6,6 +6,7 @@
 #ifndef GPT_MEMBERS_PRIVATE_H
 #define GPT_MEMBERS_PRIVATE_H
 
+#include "core/json_writer.h"
 #include "remote/connection.h"
 #include "store/job_server.h"
 #include "train/gradient_mesh.h"
@@ -44,6 +45,10 @@ struct GptMembers
 	GptTrainOptions *options;
 	int64 word_floor;
 	GptTogether together;
+	const GptGivenTokenizer *given; /* of the base; NULL: there is none */
+	/* the version that members must have, "name@version"; NULL: they need none */
+	char *base;
+	uint8 base_sha256[GPT_SHA256_SIZE]; /* of its weights */
 	LmBytes tokenizer; /* a tokenizer.json, ... */
 	const char *options_of_take; /* ... and JSON: how the members encode their rows */
 	GptOnLoss on_loss;
@@ -125,6 +130,16 @@ extern void gpt_members_close_mesh(GptMembers *members);
 
 /* CRC-32C of the weights. */
 extern uint32 gpt_members_crc(LmTrainer *trainer);
+
+/* ---- src/train/members_base.c ------------------------------------------------------ */
+
+/*
+ * Sets the base that members must have: that of an adapter, or of a fine-tune on rows of their own.
+ */
+extern void gpt_members_find_base(GptMembers *members, const GptTrainBase *base);
+
+/* Writes it into the argument of gpt_member_begin. */
+extern void gpt_members_put_base(GptJsonWriter *spec, const GptMembers *members);
 
 /* ---- src/train/members_parts.c ---------------------------------------------------- */
 

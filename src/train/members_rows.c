@@ -25,10 +25,11 @@ static const GptAgreement *agree(void *context, const bytea *survey, LmTokenizer
 static GptSurvey *fetch_survey(GptMembers *members, GptMember *member);
 
 const GptTogether *
-gpt_members_together(GptMembers *members)
+gpt_members_together(GptMembers *members, const GptGivenTokenizer *given)
 {
 	if (members == NULL || !members->is_local)
 		return NULL;
+	members->given = given;
 	members->together =
 		(GptTogether){.agree = agree, .context = members, .word_floor = members->word_floor};
 	return &members->together;
@@ -55,8 +56,8 @@ agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
 	gpt_transaction_commit(&transaction);
 	MemoryContextSwitchTo(old_context);
 	gpt_progress_phase(members->progress, "training the tokenizer");
-	agreement =
-		gpt_agree_on(members->options, NULL, tokenizer, surveys, members->n + 1, members->progress);
+	agreement = gpt_agree_on(members->options, members->given, tokenizer, surveys, members->n + 1,
+							 members->progress);
 	pfree(surveys);
 	return agreement;
 }

@@ -15,6 +15,7 @@
 #include "core/nice.h"
 #include "core/pulse.h"
 #include "core/settings.h"
+#include "store/catalog.h"
 #include "store/tokenizer_json.h"
 #include "train/membership_private.h"
 
@@ -48,6 +49,30 @@ gpt_membership_open(const GptMemberSpec *spec)
 	gpt_bridge_stop_engine();
 	gpt_nice_init();
 	current = member;
+}
+
+void
+gpt_membership_check_base(const GptMemberSpec *spec)
+{
+	const GptVersion *version;
+
+	if (spec->base == NULL)
+		return;
+	version = gpt_catalog_version(spec->base, true);
+	if (version == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("this server does not have the base of the training, \"%s\"", spec->base),
+				 errhint("Send it there with gpt_distribute.")));
+	gpt_catalog_check_use(version);
+	if (spec->has_base_sha256 && memcmp(version->sha256, spec->base_sha256, GPT_MEMBER_SHA256) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\", version %d, of this server has other weights than the "
+						"base of the training",
+						version->model, version->version),
+				 errhint("Models of a name are trained on one server, and sent to the others with "
+						 "gpt_distribute.")));
 }
 
 void

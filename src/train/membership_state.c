@@ -99,6 +99,8 @@ restore(GptMembership *member, GptCheckpoint *checkpoint)
 static GptTrainBase *
 find_base(const GptMembership *member, const GptTrainPlan *plan)
 {
+	const GptMemberSpec *spec = &member->spec;
+	const uint8 *sha256 = spec->has_base_sha256 ? spec->base_sha256 : plan->base_sha256;
 	GptTrainBase *base;
 
 	if (member->spec.base == NULL)
@@ -106,7 +108,7 @@ find_base(const GptMembership *member, const GptTrainPlan *plan)
 						errmsg("the training makes an adapter, and the member knows no base"),
 						errhint("Give gpt_member_begin the member \"base\".")));
 	base = gpt_train_base_named(member->spec.base);
-	if (memcmp(base->version->sha256, plan->base_sha256, GPT_SHA256_SIZE) != 0)
+	if (memcmp(base->version->sha256, sha256, GPT_SHA256_SIZE) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("model \"%s\", version %d, of this server has other weights than the "

@@ -117,15 +117,16 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 		step = base->step;
 	record_start(job, step, from == NULL && job->steps > 0);
 	gpt_gate_begin(&gate, job, options, &progress);
-	members = gpt_members_create(job, options, from != NULL, &progress);
+	members = gpt_members_create(job, options, base, from != NULL, &progress);
 
 	/* 1, 2. */
 	if (from != NULL)
 		corpus = continue_corpus(job, options, from, &progress);
 	else
-		corpus = gpt_corpus_create_together(job, options, base != NULL ? &base->tokenizer : NULL,
-											gpt_train_base_since(job, options, base),
-											gpt_members_together(members), &progress);
+		corpus = gpt_corpus_create_together(
+			job, options, base != NULL ? &base->tokenizer : NULL,
+			gpt_train_base_since(job, options, base),
+			gpt_members_together(members, base != NULL ? &base->tokenizer : NULL), &progress);
 	if (corpus == NULL)
 	{
 		end_without_rows(job);

@@ -30,7 +30,7 @@ SELECT gpt_train('m', 'SELECT 1', '{"servers": []}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", 1]}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", "west", "east"]}');
 SELECT gpt_train('m', $$SELECT 'text'$$, '{"servers": ["east"]}');
-SELECT gpt_finetune('m', 'SELECT 1', '{"servers": ["east"], "method": "lora"}');
+SELECT gpt_finetune('m', 'SELECT 1', '{"servers": ["east"], "data": "local", "since": "watermark"}');
 -- an integer, or one word
 SELECT gpt_train('m', 'SELECT 1', '{"sync": "often"}');
 SELECT gpt_train('m', 'SELECT 1', '{"sync": 0}');

@@ -108,6 +108,28 @@ is(query("SELECT string_agg(concat_ws(' ', member, state, step), ', ' ORDER BY m
 is(query("SELECT documents FROM gpt_jobs WHERE job = $own"), 400, 'the coordinator reads its own rows alone');
 cmp_ok(query(q{SELECT gpt_perplexity('own', body) FROM line WHERE id = 7}), '<', 100, 'the model has learnt');
 
+# rule: so does a fine-tune, whose base they have
+sub finetune
+{
+	my ($options) = @_;
+
+	return query(qq{SELECT gpt_finetune('own', 'SELECT body FROM line', '{"servers": ["east", "west"], "data": "local", "sync": 5, "steps": 10, "threads": 1, $options}')});
+}
+
+my $without = finetune('"into": "without"');
+job_ends($without, 'failed', 'a server without the base is an error');
+like(query("SELECT error FROM gpt_jobs WHERE job = $without"), qr/does not have the base of the training, "own\@1"\n.*"east".*\n.*gpt_distribute/, 'that names it, and says what to do');
+query(q{SELECT gpt_distribute('own', '{east, west}')});
+my $tuned = finetune('"into": "tuned"');
+job_ends($tuned, 'succeeded', 'with the base on all servers they train it further');
+is(query("SELECT string_agg(concat_ws(' ', member, state, step), ', ' ORDER BY member) FROM gpt_job_servers WHERE job = $tuned"), '0 ended 10, 1 ended 10, 2 ended 10', 'all of them');
+job_ends(finetune('"into": "adapter", "method": "lora", "rank": 2'), 'succeeded', 'and make an adapter of it');
+query(q{SELECT gpt_distribute('one', '{east}')});
+$east->safe_psql('postgres', $_) for q{SELECT gpt_drop_model('own')}, q{SELECT gpt_rename_model('one', 'own')};
+my $other = finetune('"into": "other"');
+job_ends($other, 'failed', 'another model of that name is an error');
+like(query("SELECT error FROM gpt_jobs WHERE job = $other"), qr/model "own", version 1, of this server has other weights/, 'that says so');
+
 # rule: what is wrong is said with the server's name
 query(q{CREATE SERVER nowhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1');
 	CREATE USER MAPPING FOR CURRENT_USER SERVER nowhere;
@@ -140,6 +162,7 @@ reaches($lossy, 20);
 kill_process(member_of($east));
 cmp_ok(wait_for("SELECT state = 'lost' OR error IS NOT NULL FROM gpt_job_servers WHERE job = $lossy AND member = 1"), '<', 3, 'a killed session is noticed');
 reaches($lossy, 40);
+wait_for("SELECT state = 'training' AND epoch > 1 FROM gpt_job_servers WHERE job = $lossy AND member = 1");
 like(query("SELECT state || epoch || error FROM gpt_job_servers WHERE job = $lossy AND member = 1"), qr/^training[2-9]/, 'it is back, in a later epoch');
 kill('STOP', my $silent = member_of($west));
 wait_for("SELECT error LIKE 'it was silent for gpt.peer_timeout%' FROM gpt_job_servers WHERE job = $lossy AND member = 2");

@@ -82,6 +82,15 @@ is(query(q{SELECT string_agg(concat_ws(' ', server, state, step, epoch), ', ' OR
 	WHERE job = (SELECT max(job) FROM gpt_jobs)}), "ended $steps 1, east ended $steps 1, west ended $steps 1", 'in one epoch');
 job_ends(train('half', qq{"servers": ["east", "west"], "steps": 20, "gradient_type": "bfloat16"}), 'succeeded', 'gradients travel as bfloat16');
 
+# rule: adapters too
+query(q{SELECT gpt_distribute('one', '{east, west}')});
+for my $adapter ([ 'adapter of one', '' ], [ 'adapter of three', '"servers": ["east", "west"], ' ])
+{
+	job_ends(query(qq{SELECT gpt_finetune('one', 'SELECT body FROM line ORDER BY id', '{"into": "$adapter->[0]", "method": "lora", "rank": 2,
+		"threads": 1, "steps": 20, $adapter->[1] "data": "dealt", "sync": "step"}')}), 'succeeded', $adapter->[0]);
+}
+is(weights_of('adapter of three'), weights_of('adapter of one'), 'three servers make the adapter of one');
+
 # rule: whoever is killed, the weights are the same
 for my $victim ([ 'a member', sub { kill_process(member_of($east)) } ], [ 'the coordinator', sub { kill_process(query('SELECT pid FROM gpt_stat_progress_train')) } ],
 	[ 'a member that is stopped', sub { kill('STOP', $_[0] = member_of($west)) } ])
