@@ -47,8 +47,9 @@ typedef void (*GptRemoteNotice)(void *context, const char *sqlstate, const char 
  * mapping says. The role needs USAGE on the server. Server and mapping give the options of libpq;
  * others (fetch_size ...) are ignored. As with postgres_fdw, a role that is no superuser must have
  * authenticated by a password of the mapping, unless that says password_required 'false'. The
- * session there has application_name 'gpt', search_path pg_catalog, and dates, intervals and floats
- * in the form that any server reads. Errors name the server: 08001 if there is no connection.
+ * session there has application_name 'gpt', search_path pg_catalog, no time limits of its own, and
+ * dates, intervals and floats in the form that any server reads. Errors name the server: 08001 if
+ * there is no connection.
  */
 extern GptRemote *gpt_remote_connect(const char *server);
 
@@ -103,6 +104,9 @@ extern uint32 gpt_remote_events(const GptRemote *remote);
  * line.
  */
 extern const char *gpt_remote_message(const GptRemote *remote);
+
+/* Copies a message in UTF-8 into to [size], cut before a character that does not fit. */
+extern void gpt_remote_clip(char *to, const char *message, size_t size);
 
 /* Raises the error that a result is; returns if it is none. */
 extern void gpt_remote_check(GptRemote *remote, const PGresult *result);

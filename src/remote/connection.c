@@ -20,14 +20,20 @@
 #include "remote/options.h"
 
 /*
- * What the session there gets. The last one may not exist on its system: it makes a statement end
- * when this side is gone.
+ * What the session there gets. Its time limits are those of this side, as a job has none either;
+ * which there are depends on the server's version. The last one may not exist on its system: it
+ * makes a statement end when this side is gone.
  */
 static const char *const settings[] = {
 	"SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = ISO;"
 	" SET intervalstyle = postgres; SET extra_float_digits = 3;"
-	" SET standard_conforming_strings = on",
+	" SET standard_conforming_strings = on;"
+	" SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
+	" WHERE name ~ '^(statement|lock|transaction|idle_session|idle_in_transaction_session)"
+	"_timeout$'",
 	"SET client_connection_check_interval = '500ms'"};
+
+#define FAREWELL_SIZE 512
 
 struct GptRemote
 {
@@ -41,6 +47,7 @@ struct GptRemote
 	char *name;
 	char *schema; /* of the extension there; NULL: not asked yet */
 	char *lost; /* why the connection is lost; NULL: it is not */
+	char farewell[FAREWELL_SIZE]; /* what the server said when it ended the session; or empty */
 	GptRemoteNotice on_notice;
 	void *notice_context;
 };
@@ -188,14 +195,20 @@ gpt_remote_on_notice(GptRemote *remote, GptRemoteNotice on_notice, void *context
 	remote->notice_context = context;
 }
 
-/* libpq's own receiver would write to the server's log. */
+/*
+ * libpq's own receiver would write to the server's log. The error that ends a session which runs
+ * nothing comes as a notice, too.
+ */
 static void
 receive_notice(void *argument, const PGresult *result)
 {
-	const GptRemote *remote = argument;
+	GptRemote *remote = argument;
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
+	if (severity != NULL && strcmp(severity, "FATAL") == 0 && message != NULL)
+		gpt_remote_clip(remote->farewell, message, sizeof(remote->farewell));
 	if (remote->on_notice != NULL && message != NULL)
 		remote->on_notice(remote->notice_context, sqlstate != NULL ? sqlstate : "00000", message);
 }
@@ -446,7 +459,7 @@ lose(GptRemote *remote, const char *why)
 	MemoryContext old = MemoryContextSwitchTo(remote->context);
 
 	if (remote->lost == NULL)
-		remote->lost = gpt_remote_clean(why);
+		remote->lost = gpt_remote_clean(remote->farewell[0] != '\0' ? remote->farewell : why);
 	MemoryContextSwitchTo(old);
 	disconnect(remote);
 }

@@ -7,6 +7,7 @@
 
 #include "mb/pg_wchar.h"
 
+#include "remote/connection.h"
 #include "remote/message.h"
 
 #define MOST_BYTES 2048
@@ -30,6 +31,21 @@ gpt_remote_clean(const char *message)
 		size--;
 	copy = pnstrdup(message, size);
 	return copy;
+}
+
+void
+gpt_remote_clip(char *to, const char *message, size_t size)
+{
+	size_t n = strlen(message);
+
+	if (n >= size)
+	{
+		n = size - 1;
+		while (n > 0 && ((unsigned char) message[n] & 0xC0) == 0x80)
+			n--;
+	}
+	memcpy(to, message, n);
+	to[n] = '\0';
 }
 
 void

@@ -287,7 +287,7 @@ connect_member(void *argument)
 	Joining *joining = argument;
 	GptMember *member = joining->member;
 	MemoryContext old_context = MemoryContextSwitchTo(member->context);
-	GptRemoteValue spec = {.bytes = spec_of(joining->members, member)};
+	GptRemoteValue spec = {.bytes = NULL};
 	GptRemote *work;
 
 	MemoryContextReset(member->context);

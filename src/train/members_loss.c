@@ -29,7 +29,7 @@ gpt_members_lose(GptMembers *members, GptMember *member, const char *why)
 {
 	bool was_there = member->row.state != GPT_SERVER_LOST;
 
-	strlcpy(member->error, why, sizeof(member->error));
+	gpt_remote_clip(member->error, why, sizeof(member->error));
 	member->work = member->heart = NULL;
 	member->result = NULL;
 	member->asked = member->ran = false;

@@ -49,6 +49,7 @@ gpt_membership_drop_rows(GptMembership *member)
 	member->spool = NULL;
 	member->survey = NULL;
 	member->given = NULL;
+	member->options = NULL;
 	if (member->rows_context != NULL)
 		MemoryContextDelete(member->rows_context);
 	member->rows_context = NULL;

@@ -147,7 +147,15 @@ $west->safe_psql('postgres', q{CREATE SCHEMA silent; CREATE FUNCTION silent.gpt_
 my $silence = train('wrong', '"servers": ["west"], "steps": 10');
 job_ends($silence, 'failed', 'so is a server that does not say that it is a member');
 like(query("SELECT error FROM gpt_jobs WHERE job = $silence"), qr/lost the connection to server "west".*did not answer within 1000 ms/s, 'within gpt.peer_timeout');
-$west->safe_psql('postgres', q{UPDATE pg_extension SET extnamespace = 'public'::regnamespace WHERE extname = 'gpt'});
+# Its error has two bytes for each character from an even place on, and is cut there.
+$west->safe_psql('postgres', q{ALTER ROLE postgres SET statement_timeout = '1h'; ALTER ROLE postgres SET lock_timeout = '1h'; ALTER ROLE postgres SET idle_session_timeout = '1h';
+	CREATE OR REPLACE FUNCTION silent.gpt_member_begin(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION '% %', (SELECT string_agg(setting, ', ') FROM pg_settings
+		WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_session_timeout')), repeat('ä', 400) USING ERRCODE = '53000'; END$$});
+my $full = train('wrong', '"servers": ["west"], "steps": 10');
+wait_for("SELECT state = 'lost' FROM gpt_job_servers WHERE job = $full AND member = 1");
+is(query("SELECT left(error, 9) FROM gpt_job_servers WHERE job = $full AND member = 1"), '0, 0, 0 ä', 'time limits of the server do not end a training, and a long error of it is whole characters');
+query("SELECT gpt_cancel($full); SELECT gpt_wait($full, '20 s')");
+$west->safe_psql('postgres', q{ALTER ROLE postgres RESET ALL; UPDATE pg_extension SET extnamespace = 'public'::regnamespace WHERE extname = 'gpt'});
 
 # rule: a cancelled training leaves no session anywhere
 my $cancelled = train('cancelled', qq{"servers": ["east", "west"], "sync": 5, "steps": $many});
