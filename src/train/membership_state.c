@@ -147,6 +147,8 @@ gpt_membership_take_state(GptMembership *member)
 		base = find_base(member, &checkpoint->plan);
 	take_plan(member, checkpoint);
 	member->memory = check_memory(&member->plan);
+	/* It is started here, if it was not. */
+	(void) gpt_plan_engine(&member->plan);
 	member->generation = gpt_bridge_generation();
 	gpt_training_start(&member->training, &member->plan, member->corpus, &member->progress);
 	if (base != NULL)

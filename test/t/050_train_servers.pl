@@ -88,7 +88,7 @@ $east->safe_psql('postgres', join '', map { "CREATE FUNCTION gpt_member_$_ LANGU
 
 # rule: three servers learn what one does
 my $one = train('one', '"steps": 120');
-my $three = train('three', '"servers": ["east", "west"], "sync": 10, "steps": 40');
+my $three = train('three', '"servers": ["east", "west"], "sync": 10, "steps": 40, "precision": "float32"');
 job_ends($one, 'succeeded', 'one server trains a model');
 job_ends($three, 'succeeded', 'three servers do');
 is(query("SELECT servers, step FROM gpt_jobs WHERE job = $three"), '3|40', 'gpt_jobs counts the servers');
