@@ -140,7 +140,7 @@ main(int argc, char **argv)
 	LmConfig config = shape_config(shape);
 	LmTrainOptions options = lm_train_options_default();
 	LmBatch *batches = calloc((size_t) leaves, sizeof *batches);
-	LmTreeStep tree = {leaves, lm_tree_share(leaves, member, members), batches, true, NULL};
+	LmTreeStep tree = {leaves, lm_tree_share(leaves, member, members), batches, true, 0, NULL};
 	double *times = calloc((size_t) steps, sizeof(double)), used = 0;
 	LmTreeExchange *exchange = NULL;
 	Channel channel = {NULL};

@@ -211,6 +211,10 @@ typedef struct LmCursor
 bool lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset,
 					 int max_tokens, int max_sequences, LmError *error);
 
+/* Moves the cursor as lm_dataset_next does, without a batch. */
+bool lm_dataset_skip(LmCursor *cursor, const LmDataset *dataset, int max_tokens, int max_sequences,
+					 LmError *error);
+
 /*
  * Reads ahead: it holds the n_batches micro-batches of one step, while a thread of the engine makes
  * those of the next step. The batches are the same as from lm_dataset_next with an example of 0.
@@ -225,6 +229,12 @@ typedef struct LmReader LmReader;
 LmReader *lm_reader_create(LmEngine *engine, const LmDataset *dataset, int n_batches,
 						   int max_tokens, int max_sequences, LmError *error);
 void lm_reader_free(LmReader *reader);
+
+/*
+ * The number of a step's first window, where other members of a training draw the windows before
+ * it; 0 unless it is set, before the first _next.
+ */
+void lm_reader_number_from(LmReader *reader, int32_t example);
 
 /*
  * Returns the n_batches batches from the cursor on, which live until the next call, and moves the

@@ -65,8 +65,11 @@ bool lm_tree_fold(float *const *values, const LmTreeNode *nodes, int n_nodes, in
 void lm_tree_pack(uint16_t *wire, const float *x, size_t count);
 void lm_tree_unpack(float *x, const uint16_t *wire, size_t count);
 
-/* For each leaf: the sums of weights times loss and figures, and its tokens. */
-#define LM_TREE_VALUES (LM_MAX_FIGURES + 2)
+/*
+ * For each leaf: the sums of weights times loss and figures, the member's share of the training's
+ * time (LmTrainOptions.share), and the leaf's tokens.
+ */
+#define LM_TREE_VALUES (LM_MAX_FIGURES + 3)
 
 /* A member's part of a step; all memory is the trainer's. */
 typedef struct LmTreeGradient
@@ -116,13 +119,20 @@ typedef struct LmTreeStep
 	/* dealt: those of all leaves, [n_leaves], of which own ones are computed; else [own.count] */
 	const LmBatch *batches;
 	bool dealt;
+	/*
+	 * Not dealt: a factor on the weights of the own leaves, so that a member with many rows counts
+	 * more than one with few; only its ratio to those of the others matters. 0 stands for 1.
+	 */
+	double weight;
 	const LmTreeHooks *hooks; /* NULL where all leaves are the member's own */
 } LmTreeStep;
 
 /*
- * lm_trainer_step with a tree. Parameters and moments after it are the same bits for every number
- * of members and threads, if dropout's numbers of examples are those of the whole step. Errors of
- * lm_trainer_step and of the hooks; LM_ERR_ARGUMENT where leaves do not fit the trainer.
+ * lm_trainer_step with a tree. Where the options have a share of time, all members take that of the
+ * member with leaf 0, and so have the same learning rate. Parameters and moments after it are the
+ * same bits for every number of members and threads, if dropout's numbers of examples are those of
+ * the whole step. Errors of lm_trainer_step and of the hooks; LM_ERR_ARGUMENT where leaves do not
+ * fit the trainer.
  */
 bool lm_trainer_step_tree(LmStepResult *result, LmTrainer *trainer, int64_t step,
 						  const LmTreeStep *tree, LmError *error);

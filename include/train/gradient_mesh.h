@@ -14,6 +14,7 @@
 
 #include "engine/tree_exchange.h"
 #include "remote/mesh.h"
+#include "train/train_loop.h"
 
 /* The members of an epoch. */
 typedef struct GptMeshMembers
@@ -47,6 +48,13 @@ extern const char *gpt_gradient_mesh_address(const GptGradientMesh *mesh);
  */
 extern void gpt_gradient_mesh_connect(GptGradientMesh *mesh, const GptMeshMembers *members,
 									  LmTrainer *trainer, int n_leaves, uint64 held);
+
+/*
+ * The member has rows of its own: it draws the batches of its own leaves alone, and they count as
+ * many times as it has steps in an epoch. So each row of all servers counts the same.
+ */
+extern void gpt_gradient_mesh_own_rows(GptGradientMesh *mesh, const GptTrainPlan *plan,
+									   const GptCorpus *corpus);
 
 /* Milliseconds that steps have waited for others so far. */
 extern int64 gpt_gradient_mesh_waited(const GptGradientMesh *mesh);

@@ -75,12 +75,6 @@ gpt_options_check(const GptTrainOptions *options)
 	check_architecture(options);
 	check_adapter(options);
 	check_gate(options);
-	if (options->sync == 0 && options->steps == GPT_CHOSEN &&
-		(isnan(options->epochs) || !isnan(options->minutes)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"sync\" \"step\" needs option \"steps\" or \"epochs\""),
-						errdetail("All servers need the same learning rate in each step, which a "
-								  "clock does not give.")));
 	if (options->servers != NULL && options->data == GPT_DATA_LOCAL &&
 		options->since != GPT_SINCE_EVER)
 		ereport(ERROR,

@@ -61,6 +61,16 @@ gpt_gradient_mesh_connect(GptGradientMesh *mesh, const GptMeshMembers *members, 
 							  .hooks = lm_tree_exchange_hooks(mesh->exchange)};
 }
 
+void
+gpt_gradient_mesh_own_rows(GptGradientMesh *mesh, const GptTrainPlan *plan, const GptCorpus *corpus)
+{
+	double leaf_tokens = gpt_train_step_tokens(plan, corpus) / plan->accumulate;
+
+	mesh->step.dealt = false;
+	mesh->step.weight =
+		(double) corpus->dataset.header->train_tokens / (leaf_tokens * mesh->step.own.count);
+}
+
 int64
 gpt_gradient_mesh_waited(const GptGradientMesh *mesh)
 {

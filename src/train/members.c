@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/jsonb.h"
@@ -26,6 +28,8 @@
 #include "train/membership.h"
 
 #define RUN_STEPS 50 /* of all members, before they answer */
+#define MOST_WARMUP 100 /* steps, where more rows make a longer training */
+#define MOST_PLANNED 1e12 /* steps */
 #define LEAVES 4 /* micro-batches of a step, where options leave it open */
 #define TRY_FACTOR 20 /* so much longer than a try lasts it is until the next */
 #define TRY_MS 500 /* between two tries to reach a server */
@@ -59,6 +63,7 @@ gpt_members_create(const GptJob *job, const GptTrainOptions *options, const GptT
 	members->progress = progress;
 	members->scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt members", ALLOCSET_DEFAULT_SIZES);
+	members->rows = 1;
 	members->is_local = options->data == GPT_DATA_LOCAL;
 	members->options = unconstify(GptTrainOptions *, options);
 	members->word_floor = options->word_floor;
@@ -131,11 +136,38 @@ gpt_members_count(const GptMembers *members)
 	return members->n + 1;
 }
 
-/* Ceiling of a part of the steps. */
+/* Steps of one server as steps of several; at least one. */
 static int64
-share_of(int64 steps, int count)
+scale_steps(int64 steps, double factor)
 {
-	return (steps + count - 1) / count;
+	return (int64) Min(Max(ceil((double) steps * factor), 1), MOST_PLANNED);
+}
+
+/*
+ * An epoch is one of all servers' rows, of which the plan knows this server's. A step of all makes
+ * the micro-batches of one server's step; in a round each makes steps of its own.
+ */
+static void
+plan_epochs(const GptMembers *members, GptTrainPlan *plan)
+{
+	double factor = members->rows / (members->by_step ? 1 : gpt_members_count(members));
+	LmTrainOptions *training = &plan->training;
+
+	if (plan->most_steps > 0)
+		plan->most_steps = scale_steps(plan->most_steps, factor);
+	/* This server's speed is known, and all share a step. */
+	if (members->by_step && plan->total_time > 0)
+		training->steps = scale_steps(training->steps, gpt_members_count(members));
+	if (plan->most_steps > 0)
+		training->steps = Min(training->steps, plan->most_steps);
+	if (!plan->epochs_given)
+		return;
+	training->steps = scale_steps(training->steps, factor);
+	plan->validation_interval = scale_steps(plan->validation_interval, factor);
+	if (factor > 1 && members->options->warmup_steps == GPT_CHOSEN)
+		training->warmup_steps = Min(scale_steps(training->warmup_steps, factor),
+									 Max(training->warmup_steps, MOST_WARMUP));
+	training->warmup_steps = Min(training->warmup_steps, training->steps);
 }
 
 void
@@ -143,12 +175,8 @@ gpt_members_plan(const GptMembers *members, GptTrainPlan *plan)
 {
 	size_t floats = members->by_step ? 0 : 5 * plan->parameters * sizeof(float);
 	size_t packed = lm_outer_size(plan->parameters, GPT_UPDATE_BITS) * (size_t) (members->n + 2);
-	int count = members->is_local || members->by_step ? 1 : gpt_members_count(members);
 
-	if (plan->epochs_given)
-		plan->training.steps = share_of(plan->training.steps, count);
-	plan->most_steps = share_of(plan->most_steps, count);
-	plan->training.warmup_steps = Min(plan->training.warmup_steps, plan->training.steps);
+	plan_epochs(members, plan);
 	if (members->by_step)
 		return;
 	plan->validation_interval =
@@ -190,6 +218,7 @@ gpt_members_plan_leaves(GptTrainPlan *plan)
 void
 gpt_members_deal(GptMembers *members, GptCorpus *corpus)
 {
+	members->corpus = corpus;
 	if (members->is_local)
 		gpt_members_keep_agreement(members, corpus);
 	if (members->is_local || members->by_step)

@@ -49,6 +49,9 @@ struct GptMembers
 	/* the version that members must have, "name@version"; NULL: they need none */
 	char *base;
 	uint8 base_sha256[GPT_SHA256_SIZE]; /* of its weights */
+	double rows; /* bytes of all servers' texts, in those of this one; 1 where rows are dealt */
+	const GptTrainPlan *plan;
+	const GptCorpus *corpus;
 	LmBytes tokenizer; /* a tokenizer.json, ... */
 	const char *options_of_take; /* ... and JSON: how the members encode their rows */
 	GptOnLoss on_loss;
@@ -125,7 +128,7 @@ extern void gpt_members_wait(GptMembers *members);
 extern bool gpt_members_begin_steps(GptMembers *members, const GptTrainState *state,
 									LmTrainer *trainer);
 extern void gpt_members_end_steps(GptMembers *members, const GptTrainState *state,
-								  LmTrainer *trainer);
+								  LmTrainer *trainer, bool last);
 extern void gpt_members_close_mesh(GptMembers *members);
 
 /* CRC-32C of the weights. */

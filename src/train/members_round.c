@@ -30,6 +30,7 @@ gpt_members_outer(GptMembers *members, size_t *count, const GptTrainPlan *plan, 
 	MemoryContext context = CurrentMemoryContext;
 
 	*count = 0;
+	members->plan = plan;
 	members->memory = plan->memory;
 	members->engine = lm_trainer_engine(trainer);
 	members->total = total;
@@ -140,7 +141,7 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 
 	if (members->by_step)
 	{
-		gpt_members_end_steps(members, state, trainer);
+		gpt_members_end_steps(members, state, trainer, last);
 		return;
 	}
 	members->own_tokens += state->last.tokens;

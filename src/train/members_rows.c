@@ -35,6 +35,17 @@ gpt_members_together(GptMembers *members, const GptGivenTokenizer *given)
 	return &members->together;
 }
 
+/* All servers' bytes of text, in those of the first. */
+static double
+compare_rows(GptSurvey *const *surveys, int n)
+{
+	double all = 0;
+
+	for (int i = 0; i < n; i++)
+		all += (double) Max(surveys[i]->texts.bytes, 0);
+	return all / (double) Max(surveys[0]->texts.bytes, 1);
+}
+
 /* A server that is lost here is an error: nobody has begun. */
 static const GptAgreement *
 agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
@@ -55,6 +66,7 @@ agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
 		surveys[i + 1] = fetch_survey(members, &members->members[i]);
 	gpt_transaction_commit(&transaction);
 	MemoryContextSwitchTo(old_context);
+	members->rows = compare_rows(surveys, members->n + 1);
 	gpt_progress_phase(members->progress, "training the tokenizer");
 	agreement = gpt_agree_on(members->options, members->given, tokenizer, surveys, members->n + 1,
 							 members->progress);

@@ -26,7 +26,7 @@
 static bool meet(GptMembers *members, LmTrainer *trainer);
 static bool take_addresses(GptMembers *members);
 static void connect_own(GptMembers *members, LmTrainer *trainer);
-static void ask_runs(GptMembers *members);
+static void ask_runs(GptMembers *members, double share);
 static void watch(void *context);
 static void compare(GptMembers *members, const GptTrainState *state, LmTrainer *trainer);
 static void note_own(GptMembers *members, const GptTrainState *state);
@@ -34,7 +34,8 @@ static void note_own(GptMembers *members, const GptTrainState *state);
 bool
 gpt_members_begin_steps(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
 {
-	int64 left = members->steps - state->step;
+	/* Where time ends the training, this process says when: it closes the mesh. */
+	int64 left = members->total_time > 0 ? members->sync : members->steps - state->step;
 	int64 run = members->sync - state->step % members->sync;
 
 	if (members->has_changed)
@@ -46,7 +47,7 @@ gpt_members_begin_steps(GptMembers *members, const GptTrainState *state, LmTrain
 	members->round_begin = state->step;
 	members->round_end = state->step + Max(1, Min(run, left));
 	members->round_started_at = GetCurrentTimestamp();
-	ask_runs(members);
+	ask_runs(members, lm_trainer_options(trainer)->share);
 	return true;
 }
 
@@ -141,6 +142,8 @@ connect_own(GptMembers *members, LmTrainer *trainer)
 	all.n = list_addresses(addresses, members);
 	gpt_gradient_mesh_connect(members->mesh, &all, trainer,
 							  lm_trainer_options(trainer)->tree_leaves, members->memory);
+	if (members->is_local)
+		gpt_gradient_mesh_own_rows(members->mesh, members->plan, members->corpus);
 	gpt_bridge_set_watch(watch, members);
 }
 
@@ -166,19 +169,29 @@ mesh_of(const GptMembers *members, int number)
 	return JsonbToCString(NULL, &mesh->root, VARSIZE(mesh));
 }
 
+/*
+ * share: of the time that is over; negative: steps decide. In each step the members then take it
+ * from this process (engine/gradient_tree.h).
+ */
 static void
-ask_runs(GptMembers *members)
+ask_runs(GptMembers *members, double share)
 {
 	char first[32];
 	char steps[32];
 	char epoch[32];
+	char begun[32];
 	GptRemoteValue values[] = {
-		{.bytes = first}, {.bytes = steps}, {.bytes = epoch}, {.bytes = NULL}};
+		{.bytes = first}, {.bytes = steps}, {.bytes = epoch}, {.bytes = NULL}, {.bytes = NULL}};
 	int number = 1;
 
 	snprintf(first, sizeof(first), INT64_FORMAT, members->round_begin);
 	snprintf(steps, sizeof(steps), INT64_FORMAT, members->round_end - members->round_begin);
 	snprintf(epoch, sizeof(epoch), "%d", members->epoch);
+	if (members->total_time > 0)
+	{
+		snprintf(begun, sizeof(begun), "%.9f", Min(1, Max(0, share)));
+		values[4].bytes = begun;
+	}
 	for (int i = 0; i < members->n; i++)
 	{
 		GptMember *member = &members->members[i];
@@ -190,7 +203,7 @@ ask_runs(GptMembers *members)
 		member->row_changed = true;
 		gpt_members_ask(
 			members, member,
-			"gpt_member_run($1::bigint, $2::bigint, $3::integer, $4::jsonb, NULL::float8)",
+			"gpt_member_run($1::bigint, $2::bigint, $3::integer, $4::jsonb, $5::float8)",
 			lengthof(values), values);
 	}
 	members->own.row.epoch = members->epoch;
@@ -277,7 +290,8 @@ gpt_members_failed_step(GptMembers *members, const GptTrainState *state, LmTrain
 }
 
 void
-gpt_members_end_steps(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
+gpt_members_end_steps(GptMembers *members, const GptTrainState *state, LmTrainer *trainer,
+					  bool last)
 {
 	MemoryContext old_context;
 
@@ -285,12 +299,15 @@ gpt_members_end_steps(GptMembers *members, const GptTrainState *state, LmTrainer
 	members->own.row.step = state->step;
 	members->own.row_changed = true;
 	gpt_members_look(members);
-	if (state->step < members->round_end)
+	if (state->step < members->round_end && !last)
 		return;
+	note_own(members, state);
+	/* The others wait in the next step, or in the one that this process has given up. */
+	if (state->step < members->round_end)
+		gpt_members_close_mesh(members);
 	old_context = MemoryContextSwitchTo(members->scratch);
 	gpt_members_gather(members);
 	compare(members, state, trainer);
-	note_own(members, state);
 	members->in_round = false;
 	gpt_members_record(members, false);
 	MemoryContextSwitchTo(old_context);

@@ -41,24 +41,6 @@ gpt_membership_close_mesh(GptMembership *member)
 	gpt_gradient_mesh_close(mesh);
 }
 
-/* With dealt tokens all members draw all batches; of own rows only those of the own leaves. */
-static void
-draw_own(GptMembership *member)
-{
-	GptTraining *training = &member->training;
-	LmTreeStep *step = &member->mesh->step;
-	LmError error;
-
-	step->dealt = false;
-	lm_reader_free(training->reader);
-	training->reader = NULL;
-	training->reader = lm_reader_create(lm_trainer_engine(training->trainer), &training->dataset,
-										Max(step->own.count, 1), member->plan.training.max_tokens,
-										member->plan.batch_size, &error);
-	if (training->reader == NULL)
-		gpt_bridge_raise(&error);
-}
-
 void
 gpt_membership_meet(GptMembership *member, const GptMemberRun *run)
 {
@@ -88,7 +70,7 @@ gpt_membership_meet(GptMembership *member, const GptMemberRun *run)
 	gpt_gradient_mesh_connect(member->mesh, &members, member->training.trainer,
 							  member->plan.accumulate, member->memory);
 	if (member->spec.is_local)
-		draw_own(member);
+		gpt_gradient_mesh_own_rows(member->mesh, &member->plan, member->corpus);
 	member->training.tree = &member->mesh->step;
 }
 

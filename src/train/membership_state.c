@@ -75,6 +75,33 @@ check_memory(const GptTrainPlan *plan)
 	return (uint64) bytes + gpt_membership_extra_memory(plan, parameters);
 }
 
+/*
+ * Where a member has come to in rows of its own, after so many steps of all members: the
+ * coordinator's cursor is of other rows. As long as all members are there, it is where this one
+ * would be without having been away.
+ */
+static LmCursor
+cursor_of_own(const GptMembership *member, int64 steps)
+{
+	const GptTrainPlan *plan = &member->plan;
+	LmTreeNode own = lm_tree_share(plan->accumulate, member->spec.member, member->spec.members);
+	LmCursor cursor = {0};
+	LmError error;
+
+	for (int64 step = 0; step < steps; step++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		gpt_pulse();
+		for (int leaf = 0; leaf < own.count; leaf++)
+		{
+			if (!lm_dataset_skip(&cursor, &member->training.dataset, plan->training.max_tokens,
+								 plan->batch_size, &error))
+				gpt_bridge_raise(&error);
+		}
+	}
+	return cursor;
+}
+
 /* Weights, moments and place; without weights those of step 0, which follow from the seed. */
 static void
 restore(GptMembership *member, GptCheckpoint *checkpoint)
@@ -93,6 +120,8 @@ restore(GptMembership *member, GptCheckpoint *checkpoint)
 		pfree(best);
 	training->state.step = checkpoint->state.step;
 	training->state.cursor = checkpoint->state.cursor;
+	if (member->spec.is_local && member->plan.training.tree_leaves > 0)
+		training->state.cursor = cursor_of_own(member, checkpoint->state.step);
 }
 
 /* The version below an adapter, which this server has too. */

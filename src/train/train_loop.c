@@ -41,6 +41,7 @@ static bool is_over(GptTraining *training);
 static bool advance(GptTraining *training);
 static void save(GptTraining *training, const GptTrainHooks *hooks);
 static void finish(GptTraining *training);
+static void fit_reader(GptTraining *training);
 static void draw_batches(GptTraining *training);
 static bool step(GptTraining *training);
 static void note_step(GptTraining *training);
@@ -119,9 +120,9 @@ advance(GptTraining *training)
 	if (training->hooks->before_step != NULL)
 		training->hooks->before_step(training->hooks->context, state, training->trainer,
 									 training->best, &training->reference);
-	draw_batches(training);
 	if (training->hooks->tree != NULL)
 		training->tree = training->hooks->tree(training->hooks->context);
+	draw_batches(training);
 	if (training->plan->total_time > 0 && state->step > 0)
 		training->deadline = gpt_train_clock_deadline(&training->clock);
 	made = step(training);
@@ -189,10 +190,7 @@ start(GptTraining *training, const GptTrainPlan *plan, const GptCorpus *corpus,
 
 	gpt_train_search_begin(training->trainer, corpus);
 	gpt_training_allocate_reference(training);
-	training->reader = lm_reader_create(gpt_plan_engine(plan), &training->dataset, plan->accumulate,
-										plan->training.max_tokens, plan->batch_size, &error);
-	if (training->reader == NULL)
-		gpt_bridge_raise(&error);
+	fit_reader(training);
 	if (!lm_batch_create(&training->validation, training->host, plan->training.max_tokens, &error))
 		gpt_bridge_raise(&error);
 	training->started_at = GetCurrentTimestamp();
@@ -271,11 +269,41 @@ step_apart(void *work)
 						training->batches, training->plan->accumulate, NULL, NULL, &task->error);
 }
 
+/*
+ * Batches of dealt rows are those of all leaves, of rows of the server's own those of its leaves
+ * alone. Their windows have numbers that no other member's have: dropout depends on them.
+ */
+static void
+fit_reader(GptTraining *training)
+{
+	const GptTrainPlan *plan = training->plan;
+	const LmTreeStep *tree = training->tree;
+	LmTreeNode wanted = {0, plan->accumulate};
+	LmError error;
+
+	if (tree != NULL && !tree->dealt)
+		wanted = tree->own;
+	if (training->reader != NULL && training->drawn.first == wanted.first &&
+		training->drawn.count == wanted.count)
+		return;
+	lm_reader_free(training->reader);
+	training->batches = NULL;
+	training->drawn = wanted;
+	training->reader =
+		lm_reader_create(lm_trainer_engine(training->trainer), &training->dataset, wanted.count,
+						 plan->training.max_tokens, plan->batch_size, &error);
+	if (training->reader == NULL)
+		gpt_bridge_raise(&error);
+	lm_reader_number_from(training->reader, (int32) ((int64) wanted.first *
+													 plan->training.max_tokens % PG_INT32_MAX));
+}
+
 static void
 draw_batches(GptTraining *training)
 {
 	LmError error;
 
+	fit_reader(training);
 	training->drawn_from = training->state.cursor;
 	training->batches = lm_reader_next(training->reader, &training->state.cursor, &error);
 	if (training->batches == NULL)

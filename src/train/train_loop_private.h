@@ -34,6 +34,7 @@ typedef struct GptTraining
 	LmTrainer *trainer;
 	const LmHost *host;
 	LmReader *reader;
+	LmTreeNode drawn; /* the leaves whose batches it makes; without a tree all micro-batches */
 	const LmBatch *batches; /* of the step, in the reader */
 	LmCursor drawn_from; /* where they begin */
 	LmBatch validation;

@@ -34,7 +34,6 @@ SELECT gpt_finetune('m', 'SELECT 1', '{"servers": ["east"], "data": "local", "si
 -- an integer, or one word
 SELECT gpt_train('m', 'SELECT 1', '{"sync": "often"}');
 SELECT gpt_train('m', 'SELECT 1', '{"sync": 0}');
-SELECT gpt_train('m', 'SELECT 1', '{"sync": "step"}');
 
 CREATE TABLE review (body text);
 

@@ -106,4 +106,28 @@ for my $victim ([ 'a member', sub { kill_process(member_of($east)) } ], [ 'the c
 	job_ends($job, 'succeeded', "$name is killed, and the training ends");
 	is(weights_of($name), weights_of('one'), 'with the same weights');
 }
+
+# rule: servers with rows of their own make steps together
+fill_line($east, 401, 500);
+fill_line($west, 501, 700);
+my $own = '"servers": ["east", "west"], "data": "local", "steps": 40';
+job_ends(train('own', $own), 'succeeded', 'three servers with rows of their own make steps together');
+my $again = train('own again', $own);
+wait_for("SELECT step BETWEEN 3 AND 30 FROM gpt_job WHERE job = $again") or diag 'too late';
+kill_process(member_of($east));
+job_ends($again, 'succeeded', 'also when one is lost');
+is(weights_of('own again'), weights_of('own'), 'with the same weights: each goes on in its rows where it was');
+isnt(weights_of('own'), weights_of('one'), 'of other rows than those of one server');
+my $epoch = train('own epoch', '"servers": ["east", "west"], "data": "local", "epochs": 0.25');
+job_ends($epoch, 'succeeded', 'a quarter of an epoch');
+job_ends(my $alone = train('epoch', '"epochs": 0.25'), 'succeeded', 'and one of one server');
+cmp_ok(abs(query("SELECT a.step::float8 / b.step FROM gpt_jobs a, gpt_jobs b WHERE a.job = $epoch AND b.job = $alone") - 1.75), '<', 0.1,
+	'an epoch is one of the rows of all servers');
+
+# rule: the clock of the coordinator ends a training
+my $timed = train('timed', '"servers": ["east", "west"], "data": "dealt", "minutes": 0.03');
+job_ends($timed, 'succeeded', 'minutes');
+like(query("SELECT note FROM gpt_jobs WHERE job = $timed"), qr/ended by minutes/, 'end it');
+is(query("SELECT string_agg(state, ' ') || count(DISTINCT step) FROM gpt_job_servers WHERE job = $timed"), 'ended ended ended1', 'after the same step everywhere');
+cmp_ok(query("SELECT learning_rate FROM gpt_train_log WHERE job = $timed ORDER BY step DESC LIMIT 1"), '<', 0.002, 'with the learning rate that time gives');
 done_testing();

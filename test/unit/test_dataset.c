@@ -191,16 +191,18 @@ test_determinism(const LmHost *host)
 		for (int i = 0; i < 9; i++)
 		{
 			int32_t same_example = example;
+			LmCursor skipped = cursor;
 
 			again = cursor;
+			lm_dataset_skip(&skipped, &dataset, 40, 4, &error);
 			lm_dataset_next(&one, &cursor, &example, &dataset, 40, 4, &error);
 			lm_dataset_next(&two, &again, &same_example, &dataset, 40, 4, &error);
 			same = same && one.n_tokens == two.n_tokens && cursor.drawn == again.drawn &&
-				   example == same_example &&
+				   example == same_example && skipped.drawn == cursor.drawn &&
 				   memcmp(one.tokens, two.tokens, sizeof(int32_t) * (size_t) one.n_tokens) == 0;
 		}
 	}
-	ok(same, "a batch is a function of dataset and cursor");
+	ok(same, "a batch is a function of dataset and cursor, and can be skipped");
 	lm_batch_free(&one, host);
 	lm_batch_free(&two, host);
 }

@@ -101,6 +101,7 @@ test_same(LmEngine *engine, const LmHost *host, LmDocuments documents)
 	LmBatch plain = create_batch(host, MAX_TOKENS);
 	LmCursor cursor = {0};
 	bool same = true;
+	LmError error;
 
 	for (int step = 0; step < 100; step++)
 		same &= same_step(reader, &dataset, &cursor, &plain);
@@ -114,6 +115,12 @@ test_same(LmEngine *engine, const LmHost *host, LmDocuments documents)
 	reader = open_reader(engine, &dataset);
 	ok(same_step(reader, &dataset, &cursor, &plain),
 	   "a second reader goes on where the first one ended");
+	lm_reader_free(reader);
+	reader = open_reader(engine, &dataset);
+	lm_reader_number_from(reader, 90);
+	ok(lm_reader_next(reader, &cursor, &error)->examples[0] == 90 &&
+		   lm_reader_next(reader, &cursor, &error)->examples[0] == 90,
+	   "windows of each step are numbered from the given one");
 	lm_reader_free(reader);
 	lm_batch_free(&plain, host);
 }

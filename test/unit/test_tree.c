@@ -193,6 +193,7 @@ typedef struct Problem
 	LmBatch batches[MOST];
 	double weights[MOST];
 	int n_leaves;
+	double factors[MOST]; /* of the member whose leaves begin there */
 } Problem;
 
 static Problem
@@ -230,7 +231,11 @@ step_of(LmStepResult *result, LmTrainer *trainer, const Problem *problem, int st
 		bool dealt, Meeting *meeting)
 {
 	LmTreeHooks hooks = {meeting, gather, ready, reduce};
-	LmTreeStep tree = {problem->n_leaves, own, problem->batches + (dealt ? 0 : own.first), dealt,
+	LmTreeStep tree = {problem->n_leaves,
+					   own,
+					   problem->batches + (dealt ? 0 : own.first),
+					   dealt,
+					   problem->factors[own.first],
 					   meeting ? &hooks : NULL};
 	LmError error = {0};
 
@@ -338,6 +343,68 @@ test_plain(LmEngine *engine, const LmHost *host)
 	free_problem(&problem, host);
 }
 
+/* Own rows that count four times are rows of four times the weight. */
+static void
+test_factors(LmEngine *engine, const LmHost *host)
+{
+	Problem heavy = problem_of(small_config(), host, 4, true), counted = heavy;
+	LmStepResult results[2];
+	float *alone, *together;
+	LmTrainer *trainer = create_trainer(engine, &heavy.config, &heavy.options);
+	size_t bytes = lm_trainer_table(trainer)->total * sizeof(float);
+
+	lm_trainer_free(trainer);
+	counted.factors[0] = 4;
+	for (int i = 0; i < 2; i++)
+		counted.weights[i] *= 4;
+	together = train(&results[1], engine, &counted, 2, false);
+	for (int i = 0; i < 2; i++)
+		for (int row = 0; row < heavy.batches[i].n_tokens; row++)
+			heavy.batches[i].weights[row] *= 4;
+	alone = train(&results[0], engine, &heavy, 1, true);
+	ok(memcmp(alone, together, bytes) == 0 && results[0].loss == results[1].loss,
+	   "a member whose rows count four times weighs them so (%.4f, %.4f)", results[0].loss,
+	   results[1].loss);
+	free(alone);
+	free(together);
+	free_problem(&heavy, host);
+}
+
+static bool
+tell_share(void *context, const LmTreeGradient *own, LmError *error)
+{
+	own->values[LM_TREE_VALUES - 2] = *(double *) context;
+	return true;
+}
+
+/* The share of time is that of the member with the first leaf. */
+static void
+test_share(LmEngine *engine, const LmHost *host)
+{
+	Problem problem = problem_of(small_config(), host, 2, true);
+	double share = 0.75;
+	LmTreeHooks hooks = {&share, gather, NULL, tell_share};
+	LmTreeStep tree = {2, {0, 2}, problem.batches, true, 0, &hooks};
+	LmTrainOptions then = problem.options;
+	LmTrainer *trainer;
+	LmStepResult result;
+	LmError error;
+
+	then.warmup_steps = problem.options.warmup_steps = 1;
+	then.share = 0.75;
+	problem.options.share = 0.1;
+	trainer = create_trainer(engine, &problem.config, &problem.options);
+	ok(lm_trainer_step_tree(&result, trainer, 2, &tree, &error) &&
+		   result.learning_rate == lm_learning_rate(&then, 2) &&
+		   result.learning_rate != lm_learning_rate(&problem.options, 2),
+	   "the learning rate is that of another member's clock");
+	share = NAN;
+	ok(!lm_trainer_step_tree(&result, trainer, 3, &tree, &error) && error.code == LM_ERR_NUMERIC,
+	   "a share that is none is refused: %s", error.message);
+	lm_trainer_free(trainer);
+	free_problem(&problem, host);
+}
+
 /* ---- Ranges -------------------------------------------------------------- */
 
 static int
@@ -402,7 +469,7 @@ test_errors(LmEngine *engine, const LmHost *host)
 	LmTrainer *trainer = create_trainer(engine, &problem.config, &problem.options);
 	double tokens = INFINITY;
 	LmTreeHooks hooks = {&tokens, gather, NULL, bad_values};
-	LmTreeStep tree = {3, {0, 3}, problem.batches, true, &hooks};
+	LmTreeStep tree = {3, {0, 3}, problem.batches, true, 0, &hooks};
 	float first = lm_trainer_params(trainer)[0];
 	LmStepResult result;
 	LmError error;
@@ -414,7 +481,7 @@ test_errors(LmEngine *engine, const LmHost *host)
 	tree.own.count = 2;
 	ok(!lm_trainer_step_tree(&result, trainer, 0, &tree, &error) && error.code == LM_ERR_ARGUMENT,
 	   "a share alone is refused: %s", error.message);
-	tree = (LmTreeStep){4, {0, 4}, problem.batches, true, NULL};
+	tree = (LmTreeStep){4, {0, 4}, problem.batches, true, 0, NULL};
 	ok(!lm_trainer_step_tree(&result, trainer, 0, &tree, &error) && error.code == LM_ERR_ARGUMENT,
 	   "more leaves than the trainer has are refused: %s", error.message);
 	problem.options.tree_leaves = LM_TREE_LEAVES + 1;
@@ -503,6 +570,8 @@ main(void)
 	if (lm_engine_bf16(engine))
 		test_members(engine, other, &host, "bfloat16", config, LM_BFLOAT16, 6);
 	test_plain(engine, &host);
+	test_factors(engine, &host);
+	test_share(engine, &host);
 	test_ranges(engine, &host, "tied", config);
 	test_ranges(engine, &host, "untied", untied);
 	test_ranges(engine, &host, "encoder", encoder);

@@ -318,7 +318,7 @@ make_steps(Member *member, LmTrainer *trainer, LmTreeExchange *exchange, Countin
 	const Training *training = member->training;
 	LmTreeNode own = lm_tree_share(training->n_leaves, member->member, member->members);
 	LmTreeStep tree = {training->n_leaves, own, batches + (training->dealt ? 0 : own.first),
-					   training->dealt, exchange ? lm_tree_exchange_hooks(exchange) : NULL};
+					   training->dealt,	   0,	exchange ? lm_tree_exchange_hooks(exchange) : NULL};
 	LmError error = {0};
 
 	memcpy(member->params, lm_trainer_params(trainer), member->bytes);

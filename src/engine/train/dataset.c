@@ -301,9 +301,10 @@ lm_dataset_inputs(int32_t *ids, const LmDataset *dataset, uint64_t window)
 							~(uint32_t) LM_ID_CONTEXT);
 }
 
-bool
-lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset,
-				int max_tokens, int max_sequences, LmError *error)
+/* example NULL: rows are counted, and not made. */
+static bool
+draw(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset, int max_tokens,
+	 int max_sequences, LmError *error)
 {
 	bool joined = dataset->documents == LM_DOCUMENTS_JOINED;
 
@@ -322,12 +323,31 @@ lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmData
 			return false;
 		if ((int) group.n_tokens > max_tokens - batch->n_tokens)
 			break;
-		if (!append_group(batch, dataset, &group, *example, error))
+		if (example && !append_group(batch, dataset, &group, *example, error))
 			return false;
-		*example += group.n;
+		if (example)
+			*example += group.n;
+		else
+			batch->n_tokens += (int) group.n_tokens;
 		cursor->drawn += (uint64_t) group.n;
 	}
 	return true;
+}
+
+bool
+lm_dataset_next(LmBatch *batch, LmCursor *cursor, int32_t *example, const LmDataset *dataset,
+				int max_tokens, int max_sequences, LmError *error)
+{
+	return draw(batch, cursor, example, dataset, max_tokens, max_sequences, error);
+}
+
+bool
+lm_dataset_skip(LmCursor *cursor, const LmDataset *dataset, int max_tokens, int max_sequences,
+				LmError *error)
+{
+	LmBatch counted = {.capacity = max_tokens};
+
+	return draw(&counted, cursor, NULL, dataset, max_tokens, max_sequences, error);
 }
 
 static void

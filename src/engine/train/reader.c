@@ -32,6 +32,7 @@ struct LmReader
 	int n_batches;
 	int max_tokens;
 	int max_sequences;
+	int32_t first_example;
 	BatchSet sets[2];
 	int current;
 };
@@ -102,6 +103,12 @@ lm_reader_free(LmReader *reader)
 	lm_free(&host, reader);
 }
 
+void
+lm_reader_number_from(LmReader *reader, int32_t example)
+{
+	reader->first_example = example;
+}
+
 const LmBatch *
 lm_reader_next(LmReader *reader, LmCursor *cursor, LmError *error)
 {
@@ -131,7 +138,7 @@ make_set(void *work)
 {
 	BatchSet *set = work;
 	const LmReader *reader = set->reader;
-	int32_t example = 0;
+	int32_t example = reader->first_example;
 
 	set->end = set->begin;
 	set->good = true;

@@ -27,7 +27,8 @@ typedef struct TreeRun
 	LmTrainer *trainer;
 	const LmTreeStep *tree;
 	int64_t step;
-	float scale; /* 1 / Σ weight of all leaves */
+	double factor; /* on the weights of own leaves */
+	float scale; /* of own leaves: factor / Σ weight of all leaves */
 	int depth; /* of the stack of nodes, which gradient.nodes and .sums are */
 	int n_joined; /* nodes on top of it that the last leaf joins */
 	LmTreeGradient gradient;
@@ -46,6 +47,7 @@ typedef struct FoldWork
 
 static bool check(const LmTrainer *trainer, const LmTreeStep *tree, LmError *error);
 static bool sum_weights(double *sum, TreeRun *run, LmError *error);
+static bool take_share(TreeRun *run, LmError *error);
 static bool compute_leaves(TreeRun *run, LmError *error);
 static void compute_leaf(TreeRun *run, int leaf, bool last);
 static void keep_leaf(TreeRun *run, int leaf);
@@ -73,7 +75,7 @@ lm_trainer_step_tree(LmStepResult *result, LmTrainer *trainer, int64_t step, con
 	double weight, tokens;
 
 	memset(result, 0, sizeof *result);
-	result->learning_rate = lm_learning_rate(&trainer->options, step);
+	run.factor = !tree->dealt && tree->weight > 0 ? tree->weight : 1;
 	lm_engine_begin(trainer->engine);
 	if (!check(trainer, tree, error))
 		return false;
@@ -86,10 +88,13 @@ lm_trainer_step_tree(LmStepResult *result, LmTrainer *trainer, int64_t step, con
 	if (!(weight > 0) || !isfinite(weight))
 		return lm_fail(error, LM_ERR_ARGUMENT, step, "the weights of step %lld sum to %g",
 					   (long long) step, weight);
-	run.scale = (float) (1 / weight);
+	run.scale = (float) (run.factor / weight);
 	if (!compute_leaves(&run, error) ||
 		(tree->hooks && !tree->hooks->reduce(tree->hooks->context, gradient, error)))
 		return false;
+	if (!take_share(&run, error))
+		return false;
+	result->learning_rate = lm_learning_rate(&trainer->options, step);
 	result->loss = lm_tree_sum(gradient->values, LM_TREE_VALUES, tree->n_leaves) / weight;
 	for (int i = 0; i < LM_MAX_FIGURES; i++)
 		result->figures[i] =
@@ -133,11 +138,28 @@ sum_weights(double *sum, TreeRun *run, LmError *error)
 	int count = tree->dealt ? tree->n_leaves : tree->own.count;
 
 	for (int i = 0; i < count; i++)
-		weights[first + i] = run->trainer->network.objective->weight(&tree->batches[i]);
+		weights[first + i] =
+			run->factor * run->trainer->network.objective->weight(&tree->batches[i]);
 	if (count < tree->n_leaves &&
 		!tree->hooks->gather(tree->hooks->context, weights, 1, tree->own, tree->n_leaves, error))
 		return false;
 	*sum = lm_tree_sum(weights, 1, tree->n_leaves);
+	return true;
+}
+
+/* That of the member with leaf 0, whose number may be anything. */
+static bool
+take_share(TreeRun *run, LmError *error)
+{
+	LmTrainOptions *options = &run->trainer->options;
+	double share = run->gradient.values[LM_TREE_VALUES - 2];
+
+	if (options->share < 0)
+		return true;
+	if (!(share >= 0 && share <= 1))
+		return lm_fail(error, LM_ERR_NUMERIC, run->step, "step %lld is at %g of the time",
+					   (long long) run->step, share);
+	options->share = share;
 	return true;
 }
 
@@ -185,8 +207,10 @@ compute_leaf(TreeRun *run, int leaf, bool last)
 	lm_trainer_clear_gradient(trainer);
 	memset(network->figures, 0, sizeof network->figures);
 	lm_network_forward(network, &pass);
-	values[0] = lm_network_loss(network, &pass, run->scale);
-	memcpy(values + 1, network->figures, sizeof network->figures);
+	values[0] = run->factor * lm_network_loss(network, &pass, run->scale);
+	for (int i = 0; i < LM_MAX_FIGURES; i++)
+		values[1 + i] = run->factor * network->figures[i];
+	values[LM_TREE_VALUES - 2] = trainer->options.share;
 	values[LM_TREE_VALUES - 1] = batch->n_tokens;
 	if (last)
 		send_ranges(run, AFTER_LOSS, -1);
