@@ -175,7 +175,7 @@ LmWindow lm_windows_cut(uint64_t i, uint64_t offset, uint64_t n, int context);
  * Sets base, size, header, windows, sets and shares of dataset; the other fields are the caller's
  * to set. base is aligned to 8 and outlives the dataset. Checks the header, every set, every group,
  * and every window against n_tokens and the one before it; ids are checked against the vocabulary
- * when they are read. LM_ERR_FORMAT.
+ * when they are read. LM_ERR_FORMAT, which leaves base as it was, or NULL.
  */
 bool lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *error);
 

@@ -32,6 +32,7 @@ typedef struct GptGradientMesh
 	MemoryContext context; /* of all this */
 	GptMesh *mesh;
 	LmTreeExchange *exchange; /* NULL: not connected yet */
+	uint64 generation; /* of the engine (core/bridge.h) whose memory the exchange is */
 	LmTreeStep step; /* for GptTraining.tree; its batches are those of the training */
 	uint64 epoch;
 } GptGradientMesh;
@@ -62,7 +63,9 @@ extern int64 gpt_gradient_mesh_waited(const GptGradientMesh *mesh);
 /* Whether it has failed, and whose fault it is. */
 extern bool gpt_gradient_mesh_failed(const GptGradientMesh *mesh, LmMeshError *error);
 
-/* Ends all that it does, at once, and closes it; NULL is fine. The trainer is not touched any more.
+/*
+ * Ends all that it does, at once, and closes it; NULL is fine. The trainer is not touched any more.
+ * Where the engine was stopped since then, no step may have been going on.
  */
 extern void gpt_gradient_mesh_close(GptGradientMesh *mesh);
 

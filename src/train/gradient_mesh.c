@@ -54,6 +54,7 @@ gpt_gradient_mesh_connect(GptGradientMesh *mesh, const GptMeshMembers *members, 
 	mesh->exchange = lm_tree_exchange_create(trainer, &meeting, &error);
 	if (mesh->exchange == NULL)
 		gpt_bridge_raise(&error);
+	mesh->generation = gpt_bridge_generation();
 	mesh->epoch = members->epoch;
 	mesh->step = (LmTreeStep){.n_leaves = n_leaves,
 							  .own = lm_tree_share(n_leaves, members->member, members->n),
@@ -90,6 +91,8 @@ gpt_gradient_mesh_close(GptGradientMesh *mesh)
 {
 	if (mesh == NULL)
 		return;
-	lm_tree_exchange_free(mesh->exchange);
+	/* An engine that was stopped has taken its memory along. */
+	if (mesh->exchange != NULL && mesh->generation == gpt_bridge_generation())
+		lm_tree_exchange_free(mesh->exchange);
 	MemoryContextDelete(mesh->context);
 }

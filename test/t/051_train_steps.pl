@@ -91,6 +91,39 @@ for my $adapter ([ 'adapter of one', '' ], [ 'adapter of three', '"servers": ["e
 }
 is(weights_of('adapter of three'), weights_of('adapter of one'), 'three servers make the adapter of one');
 
+# rule: a session whose engine is started again between two runs has lost its state, and nothing else
+my $kept = train('kept', '"steps": 1000000');
+wait_for("SELECT step > 0 FROM gpt_job WHERE job = $kept");
+query("SELECT gpt_cancel($kept); SELECT gpt_wait($kept)");
+query(<<'SQL');
+CREATE EXTENSION dblink;
+CREATE FUNCTION become(name text, member int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE kept gpt_job := (SELECT j FROM gpt_job j WHERE model = 'kept'); part text;
+BEGIN
+	PERFORM dblink_connect(name, format('host=%s port=%s dbname=postgres user=postgres', current_setting('unix_socket_directories'), current_setting('port')));
+	PERFORM x FROM dblink(name, format('SELECT gpt_member_begin(%L)', jsonb_build_object('protocol', 1, 'run_id', kept.run_id, 'job', kept.job, 'model', 'kept',
+		'member', member, 'members', 3, 'data', 'dealt', 'secret', repeat('ab', 32)))) AS r(x text);
+	FOREACH part IN ARRAY '{tokens,checkpoint}'::text[] LOOP
+		PERFORM a FROM dblink(name, format('SELECT gpt_member_put(%1$L, 0, bytes), gpt_member_take(%1$L, sha256(bytes)) FROM pg_read_binary_file(%2$L) bytes', part,
+			format('gpt/pgsql_tmp_%s.%s', kept.run_id, CASE part WHEN 'tokens' THEN part ELSE 'ckpt' END))) AS r(a text, b text);
+	END LOOP;
+	RETURN (SELECT convert_from(x, 'UTF8') FROM dblink(name, 'SELECT gpt_member_mesh(1)') AS r(x bytea));
+END $$;
+CREATE FUNCTION error_of(name text, first bigint) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM x FROM dblink(name, format('SELECT gpt_member_run(%s, 1, 1)', first)) AS r(x text);
+	RETURN NULL;
+EXCEPTION WHEN OTHERS THEN RETURN SQLERRM;
+END $$;
+SQL
+is(query(q{SELECT ARRAY[become('a', 1), become('b', 2)] AS addresses, substring(error_of('a', 1 << 30) FROM 'at step (\d+)') AS step \gset
+	SELECT sum(dblink_send_query(name, format('SELECT gpt_member_run(%s, 2, 1, %L) ->> %L', :'step', jsonb_build_object('addresses', :'addresses'::text[], 'member', n), 'crc')))
+	FROM (VALUES ('a', 0), ('b', 1)) v(name, n);
+	SELECT count(x), count(DISTINCT x) FROM unnest('{a,b}'::text[]) name, dblink_get_result(name) AS r(x text);
+	SELECT count(x) FROM unnest('{a,b}'::text[]) name, dblink_get_result(name) AS r(x text);
+	SELECT x FROM dblink('a', $$SELECT gpt_generate('one', 'x', max_tokens => 1) IS NOT NULL FROM set_config('gpt.threads', '2', false)$$) AS r(x text);
+	SELECT error_of('a', 0)}), "2\n2|1\n0\nt\nthe member has no state of the training", 'two sessions make steps, and one starts its engine again');
+
 # rule: whoever is killed, the weights are the same
 for my $victim ([ 'a member', sub { kill_process(member_of($east)) } ], [ 'the coordinator', sub { kill_process(query('SELECT pid FROM gpt_stat_progress_train')) } ],
 	[ 'a member that is stopped', sub { kill('STOP', $_[0] = member_of($west)) } ])

@@ -329,7 +329,7 @@ is_refused(TokenFile *file)
 	LmError error = {0};
 
 	return !lm_dataset_open(&dataset, file->bytes, file->size, &error) &&
-		   error.code == LM_ERR_FORMAT;
+		   error.code == LM_ERR_FORMAT && !dataset.base;
 }
 
 static void

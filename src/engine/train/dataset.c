@@ -89,7 +89,10 @@ lm_dataset_open(LmDataset *dataset, const void *base, size_t size, LmError *erro
 	dataset->shares = 1;
 	dataset->share = 0;
 	dataset->windows = (const LmWindow *) ((const char *) base + header->windows_offset);
-	return check_windows(dataset, error);
+	if (check_windows(dataset, error))
+		return true;
+	dataset->base = NULL;
+	return false;
 }
 
 const char *
