@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "engine/clean.h"
 #include "text/utf8.h"
 
@@ -89,7 +89,7 @@ read_text(const char *path)
 static double
 pass(LmCleaner *cleaner, LmBytes text, size_t *cleaned_size)
 {
-	clock_t start = clock();
+	double start = processor_seconds();
 
 	for (size_t i = 0, end; i < text.size; i = end)
 	{
@@ -104,7 +104,7 @@ pass(LmCleaner *cleaner, LmBytes text, size_t *cleaned_size)
 		}
 		*cleaned_size += cleaned.text.size;
 	}
-	return (double) (clock() - start) / CLOCKS_PER_SEC;
+	return processor_seconds() - start;
 }
 
 int

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "engine/ops.h"
 #include "kernels/simd.h"
 #include "train/adamw.h"
@@ -29,15 +29,6 @@ reallocate(void *context, void *pointer, size_t size)
 }
 
 static const LmHost host = {.reallocate = reallocate};
-
-static double
-seconds(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double) time.tv_sec + 1e-9 * (double) time.tv_nsec;
-}
 
 static LmEngine *
 start(int n_threads, const char *library)
@@ -79,21 +70,21 @@ time_task(Task task, void *context, double *median)
 
 	for (;;)
 	{
-		double begin = seconds();
+		double begin = wall_seconds();
 
 		for (int i = 0; i < repeat; i++)
 			task(context);
-		if (seconds() - begin > 0.02)
+		if (wall_seconds() - begin > 0.02)
 			break;
 		repeat *= 2;
 	}
 	for (int round = 0; round < ROUNDS; round++)
 	{
-		double begin = seconds();
+		double begin = wall_seconds();
 
 		for (int i = 0; i < repeat; i++)
 			task(context);
-		times[round] = (seconds() - begin) / repeat;
+		times[round] = (wall_seconds() - begin) / repeat;
 	}
 	qsort(times, ROUNDS, sizeof *times, compare);
 	*median = times[ROUNDS / 2];

@@ -36,9 +36,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 #define MAX_HOSTS 64
 #define MAX_PACKET (sizeof(struct virtio_net_hdr) + 65536)
@@ -81,15 +81,6 @@ fail(const char *what, const char *name)
 {
 	fprintf(stderr, "network: %s %s: %s\n", what, name, strerror(errno));
 	exit(1);
-}
-
-static double
-now_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec * 1e-9;
 }
 
 static void
@@ -231,7 +222,7 @@ run(void)
 		polls[i] = (struct pollfd){.fd = hosts[i].device, .events = POLLIN};
 	while (!stopped)
 	{
-		double now = now_seconds(), next = now + 1;
+		double now = wall_seconds(), next = now + 1;
 		struct timespec wait;
 
 		for (int i = 0; i < n_hosts; i++)
@@ -241,12 +232,12 @@ run(void)
 			else if (hosts[i].first && hosts[i].first->due < next)
 				next = hosts[i].first->due;
 		}
-		now = now_seconds();
+		now = wall_seconds();
 		wait.tv_sec = 0;
 		wait.tv_nsec = next > now ? (long) ((next - now) * 1e9) % 1000000000 : 0;
 		if (ppoll(polls, n_hosts, &wait, NULL) <= 0)
 			continue;
-		now = now_seconds();
+		now = wall_seconds();
 		for (int i = 0; i < n_hosts; i++)
 		{
 			if (!(polls[i].revents & POLLIN))
@@ -266,22 +257,16 @@ run(void)
 static void
 print_totals(double began)
 {
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
 	for (int i = 0; i < n_hosts; i++)
 		printf("10.77.0.%d sent %.0f received %.0f packets %ld dropped %ld lost %ld\n", i + 1,
 			   hosts[i].sent, hosts[i].received, hosts[i].packets, hosts[i].dropped, hosts[i].lost);
-	printf("processor %.3f s of %.3f s\n",
-		   usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
-			   (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6,
-		   now_seconds() - began);
+	printf("processor %.3f s of %.3f s\n", processor_seconds(), wall_seconds() - began);
 }
 
 int
 main(int argc, char **argv)
 {
-	double began = now_seconds();
+	double began = wall_seconds();
 	struct sched_param priority = {.sched_priority = 1};
 
 	if (argc < 5 || argc - 4 > MAX_HOSTS)

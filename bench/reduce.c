@@ -16,7 +16,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,16 +121,6 @@ by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double
-processor_time(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (double) usage.ru_utime.tv_sec + 1e-6 * (double) usage.ru_utime.tv_usec +
-		   (double) usage.ru_stime.tv_sec + 1e-6 * (double) usage.ru_stime.tv_usec;
-}
-
 static void
 show(int member, const char *name, double *times, double used, size_t n)
 {
@@ -150,7 +139,7 @@ measure_tasks(int member, LmMesh *mesh, Load *load)
 		const char *name;
 		LmMeshTask task;
 	} rows[] = {{"messages to the next member", pass_on}, {"Gloo's allreduce", gloo_sum}};
-	double times[ROUNDS], used = processor_time();
+	double times[ROUNDS], used = processor_seconds();
 
 	for (int round = 0; round < ROUNDS; round++)
 	{
@@ -158,10 +147,10 @@ measure_tasks(int member, LmMesh *mesh, Load *load)
 		memcpy(load->other, load->data, load->n * sizeof(float));
 		times[round] = seconds_now() - times[round];
 	}
-	show(member, "memcpy", times, processor_time() - used, load->n);
+	show(member, "memcpy", times, processor_seconds() - used, load->n);
 	for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
 	{
-		used = processor_time();
+		used = processor_seconds();
 		for (int round = 0; round < ROUNDS; round++)
 		{
 			times[round] = seconds_now();
@@ -169,7 +158,7 @@ measure_tasks(int member, LmMesh *mesh, Load *load)
 			await(mesh);
 			times[round] = seconds_now() - times[round];
 		}
-		show(member, rows[row].name, times, processor_time() - used, load->n);
+		show(member, rows[row].name, times, processor_seconds() - used, load->n);
 	}
 }
 
@@ -183,7 +172,7 @@ measure_exchange(int member, LmMesh *mesh, LmTrainer *trainer, Load *load, int n
 	LmError error = {0};
 	LmTreeExchange *exchange = lm_tree_exchange_create(trainer, &meeting, &error);
 	const LmTreeHooks *hooks;
-	double times[ROUNDS], used = processor_time();
+	double times[ROUNDS], used = processor_seconds();
 	char name[64];
 
 	if (!exchange)
@@ -203,7 +192,7 @@ measure_exchange(int member, LmMesh *mesh, LmTrainer *trainer, Load *load, int n
 		times[round] = seconds_now() - times[round];
 	}
 	snprintf(name, sizeof name, "tree of %d, %s", n_leaves, bfloat16 ? "bfloat16" : "float32");
-	show(member, name, times, processor_time() - used, load->n);
+	show(member, name, times, processor_seconds() - used, load->n);
 	lm_tree_exchange_free(exchange);
 	free(own.values);
 }

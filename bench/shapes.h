@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "engine/optimizer.h"
 
 typedef struct Shape
@@ -74,21 +74,6 @@ shape_flop(const Shape *s)
 	double C = s->channels;
 
 	return 6 * (12 * s->layers * C * C + s->vocabulary * C) + 12 * s->layers * C * s->context;
-}
-
-/*
- * CLOCK=cpu in the environment: processor time of the process, which is what one thread needs on a
- * machine with other work.
- */
-static inline double
-seconds_now(void)
-{
-	const char *clock = getenv("CLOCK");
-	struct timespec now;
-
-	clock_gettime(clock && strcmp(clock, "cpu") == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC,
-				  &now);
-	return now.tv_sec + now.tv_nsec * 1e-9;
 }
 
 static inline void *

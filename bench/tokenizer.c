@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "engine/tokenizer.h"
 
 static void *
@@ -159,15 +159,6 @@ read_spec(const char *path)
 	if (!tokenizer)
 		fail(error.message);
 	return tokenizer;
-}
-
-static double
-processor_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
 }
 
 static uint64_t

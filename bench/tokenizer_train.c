@@ -45,15 +45,6 @@ reallocate(void *context, void *pointer, size_t size)
 	return block + 2;
 }
 
-static double
-processor_now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-	return (double) time.tv_sec + (double) time.tv_nsec * 1e-9;
-}
-
 static void
 check(bool good, const LmError *error)
 {
@@ -204,9 +195,9 @@ main(int argc, char **argv)
 		return 2;
 	}
 	check(engine && trainer, &error);
-	processor[0] = processor_now();
+	processor[0] = processor_seconds();
 	bytes = count(trainer, &spill, file);
-	processor[0] = processor_now() - processor[0];
+	processor[0] = processor_seconds() - processor[0];
 	words = lm_bpe_trainer_words(trainer);
 	counting = seconds_now() - started - spill.seconds;
 	if (lm_bpe_trainer_spilled(trainer))
@@ -215,17 +206,17 @@ main(int argc, char **argv)
 		spill_back(&spill, trainer);
 	}
 	started = seconds_now();
-	processor[1] = processor_now();
+	processor[1] = processor_seconds();
 	check(lm_bpe_trainer_merge(trainer, atoi(argv[2]), 1, &done, &error), &error);
 	starting = seconds_now() - started;
-	processor[2] = processor_now();
+	processor[2] = processor_seconds();
 	processor[1] = processor[2] - processor[1];
 	printf("counted: peak %.0f MB\n", counted.peak / 1048576.0);
 	started = seconds_now();
 	while (!done)
 		check(lm_bpe_trainer_merge(trainer, atoi(argv[2]), 1000, &done, &error), &error);
 	merging = seconds_now() - started;
-	processor[2] = processor_now() - processor[2];
+	processor[2] = processor_seconds() - processor[2];
 	getrusage(RUSAGE_SELF, &usage);
 	printf("%.1f MB, %d threads: count %.2f s, spill %.2f s (%.0f MB), first pairs %.2f s, "
 		   "merge %.2f s, all %.2f s\n",

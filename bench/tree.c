@@ -9,7 +9,6 @@
  * THREADS (1) as in bench/train.c. With 1 of MEMBERS there is no channel.
  */
 #include <dlfcn.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "engine/tree_exchange.h"
@@ -103,16 +102,6 @@ fill(LmBatch *batch, const Shape *shape, int rows, int leaf, uint64_t *state)
 		batch->starts[row] = batch->prefixes[row] = row - t;
 		batch->examples[row] = leaf * rows + row / shape->context;
 	}
-}
-
-static double
-processor_seconds(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-		   (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
 static uint64_t
