@@ -53,25 +53,53 @@ table_of(const LmHost *host, const LmWordSurveyOptions *options, const char *con
 	return table;
 }
 
-/* The count of a word in a table; 0: it is not there, -1: the table is damaged. */
-static int64_t
-find_count(LmBytes table, const char *wanted)
+/* Shows each word of a table to the visitor; false: the table is damaged, or the visitor had
+ * enough. */
+typedef bool (*WordVisitor)(void *context, LmBytes word, int64_t count);
+
+static bool
+visit_words(LmBytes table, WordVisitor visitor, void *context)
 {
 	LmWordReader reader;
 	LmError error = {0};
-	int64_t count, found = 0;
+	int64_t count;
 	LmBytes word;
 
 	if (!lm_word_reader_open(&reader, table, &error))
-		return -1;
-	do
+		return false;
+	while (lm_word_reader_next(&word, &count, &reader, &error))
 	{
-		if (!lm_word_reader_next(&word, &count, &reader, &error))
-			return -1;
-		if (word.size == strlen(wanted) && memcmp(word.data, wanted, word.size) == 0)
-			found = count;
-	} while (word.size > 0);
-	return found;
+		if (word.size == 0)
+			return true;
+		if (!visitor(context, word, count))
+			return false;
+	}
+	return false;
+}
+
+typedef struct Wanted
+{
+	const char *word;
+	int64_t count;
+} Wanted;
+
+static bool
+look_for(void *context, LmBytes word, int64_t count)
+{
+	Wanted *wanted = context;
+
+	if (word.size == strlen(wanted->word) && memcmp(word.data, wanted->word, word.size) == 0)
+		wanted->count = count;
+	return true;
+}
+
+/* The count of a word in a table; 0: it is not there, -1: the table is damaged. */
+static int64_t
+find_count(LmBytes table, const char *word)
+{
+	Wanted wanted = {word, 0};
+
+	return visit_words(table, look_for, &wanted) ? wanted.count : -1;
 }
 
 /* ------------------------------------------------------------ counts and the floor */
@@ -134,43 +162,15 @@ test_floor(const LmHost *host)
 /* ------------------------------------------------------------ tokenizers */
 
 static bool
-put_bpe(LmBpeTrainer *trainer, LmBytes table)
+put_bpe(void *trainer, LmBytes word, int64_t count)
 {
-	LmWordReader reader;
-	LmError error = {0};
-	int64_t count;
-	LmBytes word;
-
-	if (!lm_word_reader_open(&reader, table, &error))
-		return false;
-	while (lm_word_reader_next(&word, &count, &reader, &error))
-	{
-		if (word.size == 0)
-			return true;
-		if (!lm_bpe_trainer_put(trainer, word, count, &error))
-			return false;
-	}
-	return false;
+	return lm_bpe_trainer_put(trainer, word, count, NULL);
 }
 
 static bool
-put_unigram(LmUnigramTrainer *trainer, LmBytes table)
+put_unigram(void *trainer, LmBytes word, int64_t count)
 {
-	LmWordReader reader;
-	LmError error = {0};
-	int64_t count;
-	LmBytes word;
-
-	if (!lm_word_reader_open(&reader, table, &error))
-		return false;
-	while (lm_word_reader_next(&word, &count, &reader, &error))
-	{
-		if (word.size == 0)
-			return true;
-		if (!lm_unigram_trainer_put(trainer, word, count, &error))
-			return false;
-	}
-	return false;
+	return lm_unigram_trainer_put(trainer, word, count, NULL);
 }
 
 static bool
@@ -215,7 +215,8 @@ test_union(const LmHost *host)
 			   lm_unigram_trainer_add_many(parts[0], &bytes, 1, &failed, &error);
 	}
 	for (int k = 1; k >= 0; k--)
-		good = good && put_bpe(bpe[1], tables[k].bytes) && put_unigram(parts[1], tables[k].bytes);
+		good = good && visit_words(tables[k].bytes, put_bpe, bpe[1]) &&
+			   visit_words(tables[k].bytes, put_unigram, parts[1]);
 	for (int k = 0; k < 2; k++)
 	{
 		specs[k] = lm_bpe_trainer_finish(bpe[k], 300, &n, &error);
