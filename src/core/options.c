@@ -17,6 +17,7 @@
 #include "utils/varlena.h"
 
 #include "core/clean_options.h"
+#include "core/compat.h"
 #include "core/number.h"
 #include "core/options.h"
 #include "core/options_check.h"
@@ -43,6 +44,8 @@ static void set_defaults(GptTrainOptions *options);
 static void set_family(GptTrainOptions *options, Jsonb *json);
 static void set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *value);
 static const char *checked_names(const GptOption *option, const JsonbValue *value);
+pg_noreturn static void refuse_value(const GptOption *option, const char *wanted,
+									 const char *given);
 
 /* ---- Reading ------------------------------------------------------------ */
 
@@ -169,6 +172,7 @@ gpt_options_parse(Jsonb *json, GptTrainFunction function)
 	if (options->tokenizer != NULL && strcmp(options->tokenizer, "auto") == 0)
 		options->tokenizer = NULL;
 	gpt_options_check(options);
+	gpt_options_check_servers(options, json);
 	options->is_finetune = function == GPT_FUNCTION_FINETUNE;
 	options->makes_tokenizer = function == GPT_FUNCTION_TRAIN_TOKENIZER;
 	if (options->makes_tokenizer)
@@ -207,9 +211,7 @@ enumerator(const GptOption *option, const char *word)
 	int number = gpt_word_find(option->word_of, word, strlen(word));
 
 	if (number < 0 && !(takes_auto(option) && strcmp(word, AUTO) == 0))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be one of %s, not \"%s\"", option->name,
-							   words_of(option), word)));
+		refuse_value(option, psprintf("one of %s", words_of(option)), psprintf("\"%s\"", word));
 	return number < 0 ? GPT_CHOSEN : number;
 }
 
@@ -276,22 +278,57 @@ set_family(GptTrainOptions *options, Jsonb *json)
 	options->zero_init = false;
 }
 
-/* The type of the value, as an error message names it. */
-static const char *
-json_type_phrase(const JsonbValue *value)
+pg_noreturn static void
+refuse_value(const GptOption *option, const char *wanted, const char *given)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("option \"%s\" must be %s, not %s", option->name, wanted, given),
+					option->hint != NULL ? errhint("%s", option->hint) : 0));
+}
+
+/* The value as an error message shows it. */
+static char *
+value_phrase(const JsonbValue *value)
 {
 	switch (value->type)
 	{
 		case jbvString:
-			return "a text";
+			return psprintf("\"%.*s\"",
+							pg_mbcliplen(value->val.string.val, value->val.string.len, NAMEDATALEN),
+							value->val.string.val);
 		case jbvNumeric:
-			return "a number";
+			return psprintf("%.*s", NAMEDATALEN,
+							DatumGetCString(DirectFunctionCall1(
+								numeric_out, NumericGetDatum(value->val.numeric))));
 		case jbvBool:
-			return "a boolean";
+			return pstrdup(value->val.boolean ? "true" : "false");
+		case jbvNull:
+			return pstrdup("null");
 		default:
 			break;
 	}
-	return JsonContainerIsArray(value->val.binary.data) ? "an array" : "an object";
+	return pstrdup(JsonContainerIsArray(value->val.binary.data) ? "an array" : "an object");
+}
+
+static char *
+range_phrase(const GptOption *option)
+{
+	if (option->zero != NULL)
+		return psprintf("an integer between %s and %s, or \"%s\"", gpt_number_text(option->minimum),
+						gpt_number_text(option->maximum), option->zero);
+	return psprintf("between %s and %s", gpt_number_text(option->minimum),
+					gpt_number_text(option->maximum));
+}
+
+/* What a value of another type should have been. */
+static const char *
+wanted_phrase(const GptOption *option)
+{
+	if (option->type == OPTION_JSON && option->boolean_too)
+		return "a boolean or an object";
+	if (option->type == OPTION_WORD)
+		return psprintf("one of %s", words_of(option));
+	return option->zero != NULL ? range_phrase(option) : type_phrases[option->type];
 }
 
 /* The value; raises an error if it is out of range or, for an integer, has a fraction. */
@@ -302,14 +339,10 @@ checked_number(const GptOption *option, const JsonbValue *value)
 	double number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, numeric));
 
 	if (option->type == OPTION_INTEGER && number != floor(number))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be an integer, not %s", option->name,
-							   DatumGetCString(DirectFunctionCall1(numeric_out, numeric)))));
+		refuse_value(option, option->zero != NULL ? range_phrase(option) : "an integer",
+					 value_phrase(value));
 	if (!(number >= option->minimum && number <= option->maximum))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be between %s and %s, not %s", option->name,
-							   gpt_number_text(option->minimum), gpt_number_text(option->maximum),
-							   gpt_number_text(number))));
+		refuse_value(option, range_phrase(option), gpt_number_text(number));
 	return number;
 }
 
@@ -353,14 +386,7 @@ set_value(GptTrainOptions *options, const GptOption *option, const JsonbValue *v
 	}
 	if (value->type != json_types[option->type] ||
 		(option->type == OPTION_JSON && option->boolean_too))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("option \"%s\" must be %s, not %s", option->name,
-					option->type == OPTION_JSON && option->boolean_too ? "a boolean or an object"
-					: option->zero != NULL ? psprintf("an integer or \"%s\"", option->zero)
-										   : type_phrases[option->type],
-					json_type_phrase(value))));
+		refuse_value(option, wanted_phrase(option), value_phrase(value));
 	switch (option->type)
 	{
 		case OPTION_BOOLEAN:
@@ -403,14 +429,15 @@ checked_names(const GptOption *option, const JsonbValue *value)
 	if (n < 1 || n > option->maximum)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"%s\" must have 1 to %.0f names, not %u", option->name,
-							   option->maximum, n)));
+							   option->maximum, n),
+						errhint("%s", option->hint)));
 	for (uint32 i = 0; i < n; i++)
 	{
 		const JsonbValue *name = getIthJsonbValueFromContainer(array, i);
 
 		if (name->type != jbvString)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("option \"%s\" must be an array of texts", option->name)));
+			refuse_value(option, type_phrases[OPTION_NAMES],
+						 psprintf("one with %s", value_phrase(name)));
 		for (uint32 j = 0; j < i; j++)
 		{
 			const JsonbValue *other = getIthJsonbValueFromContainer(array, j);
@@ -419,7 +446,8 @@ checked_names(const GptOption *option, const JsonbValue *value)
 				memcmp(other->val.string.val, name->val.string.val, name->val.string.len) == 0)
 				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 								errmsg("option \"%s\" has the name \"%.*s\" twice", option->name,
-									   name->val.string.len, name->val.string.val)));
+									   name->val.string.len, name->val.string.val),
+								errhint("Each server takes part once.")));
 		}
 	}
 	return JsonbToCString(NULL, array, value->val.binary.len);

@@ -93,6 +93,49 @@ gpt_options_check(const GptTrainOptions *options)
 							   options->min_learning_rate, options->learning_rate)));
 }
 
+static bool
+is_given(Jsonb *json, const char *name)
+{
+	JsonbValue buffer;
+	const JsonbValue *value =
+		getKeyJsonValueFromContainer(&json->root, name, (int) strlen(name), &buffer);
+
+	return value != NULL && value->type != jbvNull;
+}
+
+/* One that would be ignored is likely a mistake. Only the JSON tells a default that is given. */
+void
+gpt_options_check_servers(const GptTrainOptions *options, Jsonb *json)
+{
+	static const char *const of_servers[] = {"sync", "gradient_type", "data", "word_floor",
+											 "on_loss"};
+
+	for (int i = 0; options->servers == NULL && i < lengthof(of_servers); i++)
+	{
+		bool is_sync = strcmp(of_servers[i], "sync") == 0;
+
+		if (!is_given(json, of_servers[i]) || (is_sync && options->sync == 0))
+			continue;
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" needs option \"servers\"", of_servers[i]),
+						errdetail("Without servers the job trains on this server alone."),
+						is_sync ? errhint("Name the servers in \"servers\", or leave \"sync\" out; "
+										  "on one server it can only be \"step\".")
+								: errhint("Name the servers in \"servers\", or leave \"%s\" out.",
+										  of_servers[i])));
+	}
+	if (options->servers == NULL)
+		return;
+	if (options->sync != 0 && is_given(json, "gradient_type"))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"gradient_type\" needs option \"sync\" to be \"step\""),
+						errdetail("Otherwise no gradients travel.")));
+	if (options->data != GPT_DATA_LOCAL && is_given(json, "word_floor"))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"word_floor\" needs option \"data\" to be \"local\""),
+						errdetail("Otherwise no words travel, but tokens.")));
+}
+
 static void
 check_prompt_template(const char *text)
 {

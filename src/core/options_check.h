@@ -11,4 +11,7 @@
 /* Raises an error for options that do not go together; each one has passed its own check before. */
 extern void gpt_options_check(const GptTrainOptions *options);
 
+/* Raises an error if one is given in json that has a meaning for several servers alone. */
+extern void gpt_options_check_servers(const GptTrainOptions *options, Jsonb *json);
+
 #endif /* GPT_OPTIONS_CHECK_H */

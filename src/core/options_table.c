@@ -39,10 +39,10 @@
 #name, functions, OPTION_NUMBER, default_value, minimum, maximum, NULL, FIELD(name), \
 			description                                                                      \
 	}
-#define INTEGER_OR(functions, name, zero, default_value, minimum, maximum, description)       \
+#define INTEGER_OR(functions, name, zero, default_value, minimum, maximum, hint, description) \
 	{                                                                                         \
 #name, functions, OPTION_INTEGER, default_value, minimum, maximum, NULL, FIELD(name), \
-			description, false, false, NULL, zero                                             \
+			description, false, false, NULL, zero, hint                                       \
 	}
 #define LATE_NUMBER(functions, name, default_value, minimum, maximum, description)           \
 	{                                                                                        \
@@ -61,6 +61,11 @@
 	}
 #define WORD(functions, name, default_value, word_of, description) \
 	WORD_ABOUT(functions, name, default_value, word_of, NULL, description)
+#define HINTED_WORD(functions, name, default_value, word_of, hint, description)        \
+	{                                                                                  \
+#name, functions, OPTION_WORD, default_value, 0, 0, word_of, ENUMERATOR(name), \
+			description, false, false, NULL, NULL, hint                                \
+	}
 #define TEXT(functions, name, description)                                        \
 	{                                                                             \
 #name, functions, OPTION_TEXT, NULL, 0, 0, NULL, FIELD(name), description \
@@ -70,9 +75,10 @@
 	{                                                                                          \
 #name, functions, OPTION_JSON, NULL, 0, 0, NULL, FIELD(name), description, false, true \
 	}
-#define NAMES(functions, name, most, description)                                     \
-	{                                                                                 \
-#name, functions, OPTION_NAMES, NULL, 1, most, NULL, FIELD(name), description \
+#define NAMES(functions, name, most, hint, description)                                       \
+	{                                                                                         \
+#name, functions, OPTION_NAMES, NULL, 1, most, NULL, FIELD(name), description, false, \
+			false, NULL, NULL, hint                                                           \
 	}
 #define JSON(functions, name, description)                                        \
 	{                                                                             \
@@ -319,16 +325,24 @@ const GptOption gpt_options_table[] = {
 		 "returns the number of the other; queue starts the job when the other has ended"),
 	NAMES(
 		BOTH, servers, 63,
+		"Name foreign servers of postgres_fdw, as in \"servers\": [\"east\", \"west\"], or leave "
+		"the option out to train on this server alone.",
 		"foreign servers of postgres_fdw on which the job trains too; gpt is installed there, and "
 		"the role has a user mapping for each"),
 	INTEGER_OR(BOTH, sync, "step", "50", 1, 10000,
+			   "A number is the steps that each server makes by itself before all of them average; "
+			   "\"step\" sums the gradients of all servers in each step.",
 			   "steps that each server makes by itself, before all of them average what they have "
 			   "learnt (DiLoCo); or step: all sum their gradients in each step, along a tree, so "
 			   "that the weights do not depend on the number of servers"),
-	WORD(BOTH, gradient_type, "float32", gpt_gradient_type_name,
-		 "how gradients travel where sync is step"),
-	WORD(
+	HINTED_WORD(BOTH, gradient_type, "float32", gpt_gradient_type_name,
+				"bfloat16 halves what travels; with float32 the weights do not depend on the "
+				"number of servers.",
+				"how gradients travel where sync is step"),
+	HINTED_WORD(
 		BOTH, data, "dealt", gpt_data_name,
+		"With local, each server trains on its own rows, which stay there; with dealt, the tokens "
+		"of the rows of this server go to all.",
 		"rows of the servers: dealt reads them here, and sends their tokens to all, each of which "
 		"trains on its share; local has each server run the query and train on its own rows, which "
 		"stay there"),
@@ -336,9 +350,12 @@ const GptOption gpt_options_table[] = {
 		BOTH, word_floor, "5", 1, 1000000,
 		"with local data, a word of a server's rows is known to the others only if it occurs so "
 		"often there, above 1 also in two different rows; 1: all are"),
-	WORD(BOTH, on_loss, "wait", gpt_on_loss_name,
-		 "when a server is lost: wait for it after the present round, continue without it until it "
-		 "is back, or fail"),
+	HINTED_WORD(
+		BOTH, on_loss, "wait", gpt_on_loss_name,
+		"When a server is lost, the job waits for it, continues without it until it is back, or "
+		"fails.",
+		"when a server is lost: wait for it after the present round, continue without it until it "
+		"is back, or fail"),
 	BOOLEAN(EVALUATE, generate, "true",
 			"generates completions and compares them with those of the rows"),
 	TEXT(EVALUATE, base,

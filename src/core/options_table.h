@@ -39,6 +39,7 @@ typedef struct GptOption
 	/* of words: the meaning of a word; NULL, or returns NULL, if the description has it */
 	GptWordOf about;
 	const char *zero; /* of integers: a text that stands for 0, below the minimum; or NULL */
+	const char *hint; /* of errors about its value; or NULL */
 } GptOption;
 
 /* gpt_options_count() rows, in the order of gpt_options(). */

@@ -12,6 +12,7 @@
 
 #define MOST_BYTES 2048
 
+static const char *hint_of_grant(const char *message);
 static int sqlstate_of(const PGresult *result);
 static const char *field(const PGresult *result, int code);
 
@@ -58,11 +59,25 @@ gpt_remote_raise(const char *server, const PGresult *result)
 	if (message == NULL)
 		message = gpt_remote_clean(PQresultErrorMessage(result));
 	if (hint == NULL && sqlstate_of(result) == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		hint = "Grant it on that server to the role that the user mapping names.";
+		hint = hint_of_grant(message);
 	ereport(ERROR, (errcode(sqlstate_of(result)), errmsg_internal("%s", message),
 					detail != NULL ? errdetail("Server \"%s\" reports this. %s", server, detail)
 								   : errdetail("Server \"%s\" reports this.", server),
 					hint != NULL ? errhint("%s", hint) : 0, errcontext("server \"%s\"", server)));
+}
+
+/* The functions that go together are named at once. In every language the message names one. */
+static const char *
+hint_of_grant(const char *message)
+{
+	if (strstr(message, "gpt_member_") != NULL)
+		return "On that server, GRANT EXECUTE ON FUNCTION gpt_member_begin, gpt_member_counts, "
+			   "gpt_member_put, gpt_member_take, gpt_member_run, gpt_member_delta, "
+			   "gpt_member_mesh, gpt_member_end to the role that the user mapping names.";
+	if (strstr(message, "gpt_distribute_") != NULL)
+		return "On that server, GRANT EXECUTE ON FUNCTION gpt_distribute_put, gpt_distribute_take "
+			   "to the role that the user mapping names.";
+	return "Grant it on that server to the role that the user mapping names.";
 }
 
 /* Five digits or upper-case letters; one of class 00 would be no error. */

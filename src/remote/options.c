@@ -12,6 +12,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/syscache.h"
 
 #include "libpq-fe.h"
@@ -64,12 +65,21 @@ gpt_remote_options(GptRemoteOptions *options, const char *name)
 static ForeignServer *
 find_server(const char *name)
 {
-	ForeignServer *server = GetForeignServerByName(name, false);
-	AclResult result = gpt_server_aclcheck(server->serverid, GetUserId(), ACL_USAGE);
-	const char *wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
+	ForeignServer *server = GetForeignServerByName(name, true);
+	const char *wrapper;
 
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_FOREIGN_SERVER, name);
+	if (server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("server \"%s\" does not exist", name),
+				 errhint("Make it with CREATE SERVER ... FOREIGN DATA WRAPPER postgres_fdw; "
+						 "the view pg_catalog.pg_foreign_server lists those that exist.")));
+	if (gpt_server_aclcheck(server->serverid, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for foreign server %s", server->servername),
+						errhint("Its owner can GRANT USAGE ON FOREIGN SERVER %s TO %s.",
+								quote_identifier(server->servername),
+								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+	wrapper = GetForeignDataWrapper(server->fdwid)->fdwname;
 	if (strcmp(wrapper, "postgres_fdw") != 0)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("server \"%s\" is not a server of postgres_fdw", name),
@@ -93,10 +103,14 @@ find_mapping(const ForeignServer *server)
 							   ObjectIdGetDatum(server->serverid)) &&
 		!SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(InvalidOid),
 							   ObjectIdGetDatum(server->serverid)))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("user mapping not found for user \"%s\", server \"%s\"",
-							   GetUserNameFromId(GetUserId(), false), server->servername),
-						errhint("Make one with CREATE USER MAPPING.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("user mapping not found for user \"%s\", server \"%s\"",
+						GetUserNameFromId(GetUserId(), false), server->servername),
+				 errhint("Make it with CREATE USER MAPPING FOR %s SERVER %s OPTIONS (user '...', "
+						 "password '...').",
+						 quote_identifier(GetUserNameFromId(GetUserId(), false)),
+						 quote_identifier(server->servername))));
 	return GetUserMapping(GetUserId(), server->serverid);
 }
 

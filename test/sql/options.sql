@@ -28,12 +28,31 @@ FROM wanted FULL JOIN documented USING (row);
 SELECT gpt_train('m', 'SELECT 1', '{"servers": "east"}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": []}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", 1]}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", null]}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east", "west", "east"]}');
+SELECT gpt_train('m', 'SELECT 1', jsonb_build_object('servers', array(SELECT 's' || i FROM generate_series(1, 64) i)));
+-- that foreign servers have
 SELECT gpt_train('m', $$SELECT 'text'$$, '{"servers": ["east"]}');
 SELECT gpt_finetune('m', 'SELECT 1', '{"servers": ["east"], "data": "local", "since": "watermark"}');
 -- an integer, or one word
-SELECT gpt_train('m', 'SELECT 1', '{"sync": "often"}');
-SELECT gpt_train('m', 'SELECT 1', '{"sync": 0}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": "steps"}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": ""}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": 0}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": 2.5}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": true}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": ["step"]}');
+-- words of training over servers
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "data": "remote"}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "on_loss": "retry"}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "on_loss": false}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": "step", "gradient_type": "float16"}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "gradient_type": "float32"}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "data": "dealt", "word_floor": 5}');
+-- without servers they would be ignored
+SELECT gpt_train('m', 'SELECT 1', '{"sync": 50}');
+SELECT gpt_train('m', 'SELECT 1', '{"on_loss": "wait", "servers": null}');
+SELECT gpt_train('m', 'SELECT 1', '{"gradient_type": "bfloat16", "sync": "step", "steps": 9}');
+SELECT gpt_train('m', 'SELECT 1', '{"data": "local", "on_loss": null}');
 
 CREATE TABLE review (body text);
 

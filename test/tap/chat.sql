@@ -205,7 +205,7 @@ SELECT refused_template('{"template": "x"}', 'member "template" of the chat temp
 SELECT refused_template('{"template": "chatml", "ends": "x"}', 'chat template has the unknown member "ends"');
 SELECT refused_template('{"template": "chatml", "end": [1]}', 'member "end" of the chat template is not a text, or an array of texts');
 SELECT refused_template('{"template": "chatml", "trim": 1}', 'member "trim" of the chat template is not a boolean');
-SELECT refused_template('1', 'option "chat_template" must be a text or an object, not a number');
+SELECT refused_template('1', 'option "chat_template" must be a text or an object, not 1');
 
 -- training: the base has no template, then the version keeps it
 UPDATE gpt_version SET config = config - 'chat';
