@@ -352,6 +352,7 @@ CREATE TABLE @extschema@.gpt_job_server (
 	epoch integer NOT NULL DEFAULT 0,
 	error text,
 	seen_at timestamptz,
+	since timestamptz,
 	PRIMARY KEY (job, member)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE @extschema@.gpt_job_server IS 'servers of the jobs that train on several, written by their workers alone';
@@ -361,10 +362,17 @@ CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 	SELECT j.job, COALESCE(j.model, j.tokenizer) AS model, j.kind, j.state, pg_catalog.pg_get_userbyid(@extschema@.gpt_job_owner(j.owner, j.system_identifier)) AS owner,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.step, j.step) ELSE j.step END AS step,
 		CASE WHEN j.state OPERATOR(pg_catalog.=) 'running' THEN COALESCE(p.steps, j.steps) ELSE j.steps END AS steps, j.documents, j.skipped, j.bytes, j.corpus_tokens, j.tries, j.error,
-		j.created_at, j.started_at, j.finished_at, @extschema@.gpt_job_note(j.state, j.note) AS note, j.query, j.options, j.conditions,
+		j.created_at, j.started_at, j.finished_at,
+		CASE WHEN w.waits IS NULL THEN @extschema@.gpt_job_note(j.state, j.note) ELSE pg_catalog.concat_ws('; ', w.waits, @extschema@.gpt_job_note(j.state, j.note)) END AS note, j.query, j.options, j.conditions,
 		j.base, j.base_version, j.data_changed, j.overfit_since, j.report,
 		(SELECT GREATEST(pg_catalog.count(*), 1)::integer FROM @extschema@.gpt_job_server s WHERE s.job OPERATOR(pg_catalog.=) j.job) AS servers
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
+		CROSS JOIN LATERAL (SELECT p.phase OPERATOR(pg_catalog.||) ': ' OPERATOR(pg_catalog.||) pg_catalog.string_agg(CASE WHEN s.state OPERATOR(pg_catalog.=) 'lost'
+				THEN pg_catalog.concat('"', s.server, '" since ', pg_catalog.date_trunc('second', s.since), ' (', pg_catalog.split_part(s.error, E'\n', 1), ')')
+				ELSE pg_catalog.concat('"', s.server, '" at step ', s.step) END, ', ' ORDER BY s.member USING OPERATOR(pg_catalog.<)) AS waits
+			FROM @extschema@.gpt_job_server s WHERE j.state OPERATOR(pg_catalog.=) 'running' AND s.job OPERATOR(pg_catalog.=) j.job
+				AND CASE p.phase WHEN 'waiting for servers' THEN s.state OPERATOR(pg_catalog.=) 'lost'
+					WHEN 'waiting for the end of the round' THEN s.state OPERATOR(pg_catalog.=) 'training' AND s.step OPERATOR(pg_catalog.<) p.step ELSE false END) w
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model, or of the tokenizer, that it makes';
 COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train, finetune or tokenizer';
@@ -374,7 +382,8 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.servers IS 'number of servers that it tra
 
 CREATE VIEW @extschema@.gpt_job_servers WITH (security_barrier) AS
 	SELECT s.job, s.member, s.server,
-		CASE WHEN j.state OPERATOR(pg_catalog.<>) 'running' AND s.state OPERATOR(pg_catalog.<>) 'lost' THEN 'ended' ELSE s.state END AS state, s.step, s.steps_per_second, s.waiting_share, s.epoch, s.error, s.seen_at
+		CASE WHEN j.state OPERATOR(pg_catalog.<>) 'running' AND s.state OPERATOR(pg_catalog.<>) 'lost' THEN 'ended' ELSE s.state END AS state, s.step, s.steps_per_second, s.waiting_share, s.epoch, s.error, s.seen_at,
+		CASE WHEN j.state OPERATOR(pg_catalog.<>) 'running' AND s.state OPERATOR(pg_catalog.<>) 'lost' THEN j.finished_at ELSE s.since END AS since
 	FROM @extschema@.gpt_job_server s JOIN @extschema@.gpt_job j ON j.job OPERATOR(pg_catalog.=) s.job
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_job_servers IS 'servers of the jobs that train on several, of the roles whose privileges the current role has';
@@ -386,8 +395,9 @@ COMMENT ON COLUMN @extschema@.gpt_job_servers.step IS 'step that it has reached'
 COMMENT ON COLUMN @extschema@.gpt_job_servers.steps_per_second IS 'speed of its last steps, while it computed';
 COMMENT ON COLUMN @extschema@.gpt_job_servers.waiting_share IS 'share of the time of its last steps that it waited for others';
 COMMENT ON COLUMN @extschema@.gpt_job_servers.epoch IS 'number of the membership that it last took part in: one more after each change';
-COMMENT ON COLUMN @extschema@.gpt_job_servers.error IS 'why it was lost last; NULL: it never was';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.error IS 'why it was lost, or could not be reached, last; NULL: it never was';
 COMMENT ON COLUMN @extschema@.gpt_job_servers.seen_at IS 'when it last answered';
+COMMENT ON COLUMN @extschema@.gpt_job_servers.since IS 'since when it is in that state';
 GRANT SELECT ON @extschema@.gpt_job_servers TO PUBLIC;
 
 CREATE FUNCTION @extschema@.gpt_estimate(query text, options jsonb DEFAULT '{}') RETURNS jsonb

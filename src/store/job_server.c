@@ -39,11 +39,15 @@ gpt_job_server_set(int64 job, const GptJobServer *server)
 	gpt_statement_change(
 		&statement, 1,
 		"INSERT INTO %s.gpt_job_server (job, member, server, state, step, steps_per_second, "
-		"waiting_share, epoch, error, seen_at) VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, "
-		"nullif($9, ''), CASE WHEN $11 THEN $10 END) ON CONFLICT (job, member) DO UPDATE SET "
+		"waiting_share, epoch, error, seen_at, since) VALUES ($1, $2, nullif($3, ''), $4, $5, $6, "
+		"$7, $8, "
+		"nullif($9, ''), CASE WHEN $11 THEN $10 END, pg_catalog.clock_timestamp()) ON CONFLICT "
+		"(job, member) DO UPDATE SET "
 		"server = excluded.server, state = excluded.state, step = excluded.step, steps_per_second "
 		"= excluded.steps_per_second, waiting_share = excluded.waiting_share, epoch = "
-		"excluded.epoch, error = excluded.error, seen_at = excluded.seen_at");
+		"excluded.epoch, error = excluded.error, seen_at = excluded.seen_at, since = CASE WHEN "
+		"gpt_job_server.state OPERATOR(pg_catalog.=) excluded.state THEN gpt_job_server.since ELSE "
+		"excluded.since END");
 	gpt_statement_end(&statement);
 }
 

@@ -45,6 +45,7 @@ typedef struct Joining
 static void name_members(GptMembers *members, const char *servers);
 static void begin_rows(GptMembers *members);
 static bool join(GptMembers *members, GptMember *member);
+static char *why_of(const ErrorData *error);
 static void connect_member(void *argument);
 static char *spec_of(const GptMembers *members, const GptMember *member);
 static bool is_failure(const ErrorData *error);
@@ -299,14 +300,25 @@ join(GptMembers *members, GptMember *member)
 	if (members->on_loss == GPT_ON_LOSS_CONTINUE)
 		took = Min(took * TRY_FACTOR, Max(took, MOST_TRY_MS * 1000));
 	member->try_at = GetCurrentTimestamp() + Max(took, TRY_MS * 1000);
-	if (members->is_new && ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
-							   ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES))
+	if (!gpt_members_is_loss(error->sqlerrcode) ||
+		(members->is_new && ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
+								ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES)))
+	{
+		member->row.state = GPT_SERVER_LOST;
+		gpt_members_blame(members, member, why_of(error));
 		ReThrowError(error);
-	gpt_members_lose(members, member,
-					 error->detail == NULL ? error->message
-										   : psprintf("%s: %s", error->message, error->detail));
+	}
+	gpt_members_lose(members, member, why_of(error));
 	FreeErrorData(error);
 	return false;
+}
+
+static char *
+why_of(const ErrorData *error)
+{
+	if (error->detail == NULL)
+		return error->message;
+	return psprintf("%s: %s", error->message, error->detail);
 }
 
 /* Inside a transaction. */
@@ -381,8 +393,7 @@ spec_of(const GptMembers *members, const GptMember *member)
 static bool
 is_failure(const ErrorData *error)
 {
-	return !gpt_stop_is_cancelled() && !gpt_stop_is_terminated() &&
-		   gpt_members_is_loss(error->sqlerrcode);
+	return !gpt_stop_is_cancelled() && !gpt_stop_is_terminated();
 }
 
 /* Called inside libpq. The notice of a member that computes: gpt progress {"step": 12}. */

@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/xact.h"
 #include "utils/memutils.h"
 
@@ -39,18 +41,43 @@ gpt_members_lose(GptMembers *members, GptMember *member, const char *why)
 	member->row_changed = true;
 	/* A server that still cannot be reached changes nothing. */
 	members->has_changed = members->has_changed || was_there;
+	if (was_there)
+		members->rows_at = 0;
 	if (members->is_ending)
 		return;
 	if (members->on_loss == GPT_ON_LOSS_FAIL)
+	{
+		gpt_members_record(members, true);
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("server \"%s\" was lost during the training", member->row.server),
 				 errdetail_internal("%s", member->error),
 				 errhint("With option \"on_loss\" the training waits for a server that is lost, or "
 						 "continues without it.")));
+	}
 	if (was_there)
 		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt has lost server \"%s\": %s",
 							 members->job->number, member->row.server, member->error)));
+}
+
+void
+gpt_members_blame(GptMembers *members, GptMember *member, const char *why)
+{
+	strlcpy(member->error, why, sizeof(member->error));
+	member->row.error = member->error;
+	member->row_changed = true;
+	gpt_members_record(members, true);
+}
+
+/* Until the end of a round tells more exactly. */
+static void
+note_speed(const GptMembers *members, GptMember *member)
+{
+	int64 steps = member->row.step - members->round_begin;
+	TimestampTz time = GetCurrentTimestamp() - members->round_started_at;
+
+	if (members->in_round && isnan(member->row.steps_per_second) && steps > 0 && time > 0)
+		member->row.steps_per_second = (double) steps * USECS_PER_SEC / (double) time;
 }
 
 static void
@@ -58,6 +85,7 @@ record_one(const GptMembers *members, GptMember *member)
 {
 	if (!member->row_changed)
 		return;
+	note_speed(members, member);
 	gpt_job_server_set(members->job->number, &member->row);
 	member->row_changed = false;
 }

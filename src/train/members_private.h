@@ -98,6 +98,12 @@ struct GptMembers
 /* Closes the connections of a member; an error by option "on_loss". */
 extern void gpt_members_lose(GptMembers *members, GptMember *member, const char *why);
 
+/*
+ * The training fails because of this member, by an error that the caller raises next: its row keeps
+ * why. Nothing happens inside a transaction.
+ */
+extern void gpt_members_blame(GptMembers *members, GptMember *member, const char *why);
+
 /* Whether an error means that a server is lost, and nothing is wrong with the training. */
 extern bool gpt_members_is_loss(int sqlstate);
 

@@ -145,19 +145,24 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 		return;
 	}
 	members->own_tokens += state->last.tokens;
+	members->own.row.step = state->step;
+	members->own.row.seen_at = GetCurrentTimestamp();
+	members->own.row_changed = true;
 	gpt_members_look(members);
 	if (state->step < members->round_end && !last)
 		return;
 	old_context = MemoryContextSwitchTo(members->scratch);
 	own_end = GetCurrentTimestamp();
+	/* Seen where it lasts. */
+	members->progress->phase = "waiting for the end of the round";
 	gpt_members_gather(members);
+	members->progress->phase = phase;
 	read_answers(members, last);
 	note_speeds(members, state, own_end);
 	gpt_members_fetch(members);
 	make_update(members, trainer);
 	gpt_members_send_update(members, gpt_members_crc(trainer));
 	members->in_round = false;
-	members->progress->phase = phase;
 	gpt_members_record(members, false);
 	MemoryContextSwitchTo(old_context);
 }

@@ -48,10 +48,12 @@ check_result(GptMembers *members, GptMember *member)
 	if (state != NULL && strlen(state) == 5 &&
 		gpt_members_is_loss(MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4])))
 		gpt_members_lose(members, member, gpt_remote_message(member->work));
-	else if (members->is_ending)
-		return;
-	else
+	else if (!members->is_ending)
+	{
+		if (PQresultStatus(member->result) == PGRES_FATAL_ERROR)
+			gpt_members_blame(members, member, gpt_remote_message(member->work));
 		gpt_remote_check(member->work, member->result);
+	}
 }
 
 /* The connection that works. */

@@ -138,6 +138,7 @@ query(q{CREATE SERVER nowhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '1
 my $nowhere = train('wrong', '"servers": ["nowhere"], "steps": 10');
 job_ends($nowhere, 'failed', 'a server that is not there is an error');
 like(query("SELECT error FROM gpt_jobs WHERE job = $nowhere"), qr/could not connect to server "nowhere"/, 'that names it');
+like(query("SELECT state || error FROM gpt_job_servers WHERE job = $nowhere AND member = 1"), qr/^lostcould not connect to server "nowhere".*Connection refused/s, 'its row keeps why');
 my $stranger = train('wrong', '"servers": ["stranger"], "steps": 10');
 job_ends($stranger, 'failed', 'so is a wrong password');
 like(query("SELECT error FROM gpt_jobs WHERE job = $stranger"), qr/could not connect to server "stranger".*password authentication failed/s, 'with the reason');
@@ -177,6 +178,12 @@ wait_for("SELECT error LIKE 'it was silent for gpt.peer_timeout%' FROM gpt_job_s
 is(query("SELECT substr(error, 1, 34) FROM gpt_job_servers WHERE job = $lossy AND member = 2"), 'it was silent for gpt.peer_timeout', 'a session that stops in the middle is lost');
 kill('CONT', $silent);
 reaches($lossy, 60);
+ok(poll("SELECT step % 20 > 0 FROM gpt_job_servers WHERE job = $lossy AND member = 0"), 'a step is seen before the round ends');
+$west->stop('immediate');
+ok(poll(qq{SELECT note ~ '^waiting for servers: "west" since [-0-9]+ [:0-9]+\\S+ \\(' FROM gpt_jobs WHERE job = $lossy}), 'gpt_jobs says for which server the job waits, and since when');
+$west->start;
+ok(poll("SELECT note IS NULL FROM gpt_jobs WHERE job = $lossy"), 'until it is back');
+reaches($lossy, 80);
 
 # rule: the coordinator may die
 my $step = query("SELECT step FROM gpt_jobs WHERE job = $lossy");
@@ -193,6 +200,7 @@ reaches($fails, 5);
 kill_process(member_of($east));
 job_ends($fails, 'failed', 'on_loss fail: the job fails');
 like(query("SELECT error FROM gpt_jobs WHERE job = $fails"), qr/server "east" was lost during the training/, 'and names the server');
+is(query("SELECT state || ' ' || (error IS NOT NULL) FROM gpt_job_servers WHERE job = $fails AND member = 1"), 'lost true', 'whose row keeps why');
 $east->poll_query_until('postgres', 'SELECT true'); # it has lost a process, and starts again
 my $goes_on = train('goes_on', qq{"servers": ["east", "west"], "sync": 5, "steps": $many, "on_loss": "continue"});
 reaches($goes_on, 5);
