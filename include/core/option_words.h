@@ -165,8 +165,8 @@ extern const char *gpt_on_error_name(int number);
 /* Values of option "data": the rows that the servers of a training read. */
 typedef enum GptData
 {
-	GPT_DATA_DEALT, /* all are read here, and dealt out */
 	GPT_DATA_LOCAL, /* each reads its own */
+	GPT_DATA_DEALT, /* all are read here, and dealt out */
 } GptData;
 extern const char *gpt_data_name(int number);
 

@@ -43,7 +43,7 @@ GPT_WORDS(gpt_existing_name, [GPT_EXISTING_ALL] = "all", [GPT_EXISTING_MISSING] 
 GPT_WORDS(gpt_on_error_name, [GPT_ON_ERROR_KEEP] = "keep", [GPT_ON_ERROR_NULL] = "null");
 GPT_WORDS(gpt_gradient_type_name, [GPT_GRADIENT_FLOAT32] = "float32",
 		  [GPT_GRADIENT_BFLOAT16] = "bfloat16");
-GPT_WORDS(gpt_data_name, [GPT_DATA_DEALT] = "dealt", [GPT_DATA_LOCAL] = "local");
+GPT_WORDS(gpt_data_name, [GPT_DATA_LOCAL] = "local", [GPT_DATA_DEALT] = "dealt");
 GPT_WORDS(gpt_on_loss_name, [GPT_ON_LOSS_WAIT] = "wait", [GPT_ON_LOSS_CONTINUE] = "continue",
 		  [GPT_ON_LOSS_FAIL] = "fail");
 GPT_WORDS(gpt_since_name, [GPT_SINCE_WATERMARK] = "watermark");

@@ -340,12 +340,12 @@ const GptOption gpt_options_table[] = {
 				"number of servers.",
 				"how gradients travel where sync is step"),
 	HINTED_WORD(
-		BOTH, data, "dealt", gpt_data_name,
+		BOTH, data, "local", gpt_data_name,
 		"With local, each server trains on its own rows, which stay there; with dealt, the tokens "
 		"of the rows of this server go to all.",
-		"rows of the servers: dealt reads them here, and sends their tokens to all, each of which "
-		"trains on its share; local has each server run the query and train on its own rows, which "
-		"stay there"),
+		"rows of the servers: local has each server run the query and train on its own rows, which "
+		"stay there; dealt reads them here, and sends their tokens to all, each of which trains on "
+		"its share"),
 	INTEGER(
 		BOTH, word_floor, "5", 1, 1000000,
 		"with local data, a word of a server's rows is known to the others only if it occurs so "

@@ -129,6 +129,16 @@ end_after_error(void *argument)
 	slot = -1;
 }
 
+/* The table may be on the coordinator alone: who does not say otherwise has local rows. */
+static void
+hint_at_dealt(void *argument)
+{
+	if (geterrcode() == ERRCODE_UNDEFINED_TABLE)
+		errhint("Each server of a training reads rows of its own. Make the table there, or give "
+				"option \"data\" \"dealt\": then the rows are read where the job is, and the "
+				"others get their tokens.");
+}
+
 /*
  * Reads them in the current transaction, which reads only meanwhile, with the settings of the job
  * and the limits of this server.
@@ -137,6 +147,7 @@ static void
 read_rows(Jsonb *json, GptJsonWriter *answer)
 {
 	MemoryContextCallback *callback = palloc(sizeof(MemoryContextCallback));
+	ErrorContextCallback hint = {.previous = error_context_stack, .callback = hint_at_dealt};
 	bool read_only = XactReadOnly;
 	int guc_level;
 
@@ -147,7 +158,9 @@ read_rows(Jsonb *json, GptJsonWriter *answer)
 	gpt_job_settings_apply_elsewhere(object_of(json, "settings"));
 	XactReadOnly = true;
 	gpt_json_begin(answer, "counts");
+	error_context_stack = &hint;
 	gpt_membership_read(text_of(json, "query", true), object_of(json, "options"), answer);
+	error_context_stack = hint.previous;
 	gpt_json_end(answer);
 	XactReadOnly = read_only;
 	AtEOXact_GUC(false, guc_level);

@@ -30,7 +30,7 @@ sub train
 {
 	my ($model, $options) = @_;
 
-	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "layers": 1,
+	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "data": "dealt", "layers": 1,
 		"heads": 2, "channels": 32, "context": 32, "batch_size": 4, "threads": 1, "warmup_steps": 1, "learning_rate": 0.01, $options}')});
 }
 
@@ -107,6 +107,16 @@ job_ends($own, 'succeeded', 'three servers with rows of their own train a model'
 is(query("SELECT string_agg(concat_ws(' ', member, state, step), ', ' ORDER BY member) FROM gpt_job_servers WHERE job = $own"), '0 ended 40, 1 ended 40, 2 ended 40', 'all of them');
 is(query("SELECT documents FROM gpt_jobs WHERE job = $own"), 400, 'the coordinator reads its own rows alone');
 cmp_ok(query(q{SELECT gpt_perplexity('own', body) FROM line WHERE id = 7}), '<', 100, 'the model has learnt');
+
+# rule: each has a table of its own, or the rows are dealt
+query('CREATE TABLE only_here AS SELECT * FROM line');
+for my $data ('', '"data": "dealt", ')
+{
+	my $job = query(qq{SELECT gpt_train('lacking', 'SELECT body FROM only_here', '{"servers": ["east"], $data "steps": 1, "layers": 1, "channels": 32, "tokenizer": "bytes"}')});
+	job_ends($job, $data ? 'succeeded' : 'failed', $data ? 'dealt rows need none' : 'without a table there it is an error');
+	next if $data;
+	like(query("SELECT error FROM gpt_jobs WHERE job = $job"), qr/relation "only_here" does not exist\n.*"east".*\n.*"data" "dealt"/, 'that names the server and what to do');
+}
 
 # rule: so does a fine-tune, whose base they have
 sub finetune

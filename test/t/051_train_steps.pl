@@ -30,7 +30,7 @@ sub train
 {
 	my ($model, $options) = @_;
 
-	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "layers": 1, "dropout": 0.1,
+	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "data": "dealt", "layers": 1, "dropout": 0.1,
 		"heads": 2, "channels": 32, "context": 32, "batch_size": 4, "threads": 1, "sync": "step", $options}')});
 }
 
