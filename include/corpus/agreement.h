@@ -40,7 +40,7 @@ typedef struct GptAgreement
  * stored one, or the base's, which the surveys were written with; NULL: one is trained of the
  * words. Errors: the servers' rows differ in task, labels as sets, normalisation or split, which
  * names two of them; there are fewer than two labels in all; a tokenizer of characters is asked for
- * and some characters have stayed on their server; those of gpt_word_counts_tokenizer.
+ * and some characters have stayed on their server; those of gpt_corpus_tokenizer.
  */
 extern GptAgreement *gpt_agree_on(const GptTrainOptions *options, const GptGivenTokenizer *given,
 								  LmTokenizer *tokenizer, GptSurvey *const *surveys, int n,

@@ -10,6 +10,7 @@
 #include "corpus/choose_tokenizer.h"
 #include "corpus/prompt_form.h"
 #include "corpus/spool.h"
+#include "corpus/word_counts.h"
 #include "engine/batch.h"
 #include "engine/tokenizer.h"
 #include "store/catalog.h"
@@ -182,14 +183,15 @@ extern GptCorpus *gpt_corpus_receive(const LmDataset *dataset, uint32 crc, bool 
 /*
  * src/corpus/corpus_tokenizer.c: the tokenizer of the options, in the current memory context.
  * _stored loads the one that they name, and fills sha256; NULL if they name none. The second one
- * trains the chosen kind of tokenizer on the rows, or takes a built-in one. _create makes a
- * tokenizer from its description.
+ * trains the chosen kind of tokenizer on the rows, or takes a built-in one; spool NULL: on counted
+ * words, of which the rarest are left out where all do not fit into half of gpt.max_memory, as
+ * counts->least then says. _create makes a tokenizer from its description.
  */
 extern LmTokenizer *gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256,
 												bool *stored);
 extern LmTokenizer *gpt_corpus_tokenizer(const GptTrainOptions *options,
 										 const GptTokenizerChoice *choice, GptSpool *spool,
-										 GptProgress *progress);
+										 GptWordCounts *counts, GptProgress *progress);
 extern LmTokenizer *gpt_corpus_tokenizer_create(const LmTokenizerSpec *spec);
 /* The same of one that the job makes, as it was chosen. */
 extern LmTokenizer *gpt_corpus_tokenizer_made(const LmTokenizerSpec *spec,

@@ -25,6 +25,7 @@
 #define GPT_SURVEY_H
 
 #include "core/options.h"
+#include "corpus/choose_tokenizer.h"
 #include "corpus/lengths_by_size.h"
 #include "corpus/spool.h"
 #include "corpus/word_counts.h"

@@ -1,16 +1,13 @@
 /*
  * include/corpus/word_counts.h
  *
- * The counted words of several servers (engine/word_counts.h), and the tokenizer of them: that of
- * all their rows, bit for bit, where no word was left out.
+ * The counted words of several servers (engine/word_counts.h). A tokenizer that is trained on them
+ * (gpt_corpus_tokenizer) is that of all their rows, bit for bit, where no word was left out.
  */
 #ifndef GPT_WORD_COUNTS_H
 #define GPT_WORD_COUNTS_H
 
-#include "core/options.h"
-#include "corpus/choose_tokenizer.h"
 #include "engine/word_counts.h"
-#include "store/progress.h"
 
 /* The words of one server. */
 typedef struct GptWordPart
@@ -51,15 +48,6 @@ typedef bool (*GptWordPut)(void *trainer, LmBytes word, int64 count, LmError *er
 
 /* Gives all words to a trainer. False where they need more memory than it may take. */
 extern bool gpt_word_counts_put(void *trainer, GptWordPut put, const GptWordCounts *counts);
-
-/*
- * A tokenizer of the choice's kind and size, in the current memory context. Where the words do not
- * fit into half of gpt.max_memory, the rarest are left out: counts->least says so. Errors as
- * gpt_corpus_tokenizer.
- */
-extern LmTokenizer *gpt_word_counts_tokenizer(const GptTrainOptions *options,
-											  const GptTokenizerChoice *choice,
-											  GptWordCounts *counts, GptProgress *progress);
 
 /* The tokens that a tokenizer makes of all words, and the bytes of these. */
 extern double gpt_word_counts_tokens(double *bytes, LmTokenizer *tokenizer,

@@ -65,9 +65,8 @@ extern void gpt_remote_limit(GptRemote *remote, int limit_ms);
  */
 extern void gpt_remote_require(const char *server);
 
-/* The foreign server's name; the number of the backend there, as pg_stat_activity has it. */
+/* The foreign server's name. */
 extern const char *gpt_remote_name(const GptRemote *remote);
-extern int gpt_remote_pid(const GptRemote *remote);
 
 /*
  * From now on messages go to on_notice with that context; NULL: they are dropped, as at first.

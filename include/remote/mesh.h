@@ -12,7 +12,6 @@
 #ifndef GPT_REMOTE_MESH_H
 #define GPT_REMOTE_MESH_H
 
-#include "core/compat.h"
 #include "engine/collective.h"
 
 typedef struct GptMesh GptMesh;
@@ -39,23 +38,9 @@ extern const char *gpt_mesh_address(const GptMesh *mesh);
 extern void gpt_mesh_connect(GptMesh *mesh, int member, int members, const char *const *addresses,
 							 const uint8 *secret, uint64 epoch, int timeout_ms);
 
-/*
- * Waits until the mesh is not busy, serving interrupts; or until go_on, which is asked some 20
- * times a second and may be NULL, says no: then the mesh is aborted. Returns whether it is well; if
- * not, *error says why.
- */
-extern bool gpt_mesh_wait(GptMesh *mesh, bool (*go_on)(void *context), void *context,
-						  LmMeshError *error);
-
 /* For lm_tree_exchange_create. */
 extern const LmCollective *gpt_mesh_collective(const GptMesh *mesh);
 extern LmMesh *gpt_mesh_handle(const GptMesh *mesh);
-
-/*
- * Raises what made a mesh fail: 08006 with the name of the server, names [members] (NULL: its
- * number), whose fault it was.
- */
-pg_noreturn extern void gpt_mesh_raise(const LmMeshError *error, const char *const *names);
 
 /* Ends all connections, some 30 ms; NULL is fine. */
 extern void gpt_mesh_close(GptMesh *mesh);

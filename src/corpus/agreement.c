@@ -152,7 +152,7 @@ train_tokenizer(GptAgreement *agreement, const GptTrainOptions *options, GptSurv
 				 errhint("Use the tokenizer \"bpe\", which writes them as bytes, or set option "
 						 "\"word_floor\" to 1.")));
 	gpt_corpus_special(&choice, options, &corpus);
-	agreement->tokenizer = gpt_word_counts_tokenizer(options, &choice, counts, progress);
+	agreement->tokenizer = gpt_corpus_tokenizer(options, &choice, NULL, counts, progress);
 	agreement->why_tokenizer = choice.why;
 }
 

@@ -117,7 +117,7 @@ train_tokenizer(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *spo
 	gpt_spool_read_contents(spool, true);
 	choice = gpt_choose_tokenizer(options, spool, progress);
 	gpt_corpus_special(&choice, options, corpus);
-	corpus->tokenizer = gpt_corpus_tokenizer(options, &choice, spool, progress);
+	corpus->tokenizer = gpt_corpus_tokenizer(options, &choice, spool, NULL, progress);
 	gpt_spool_read_contents(spool, false);
 	corpus->why_tokenizer = choice.why;
 }

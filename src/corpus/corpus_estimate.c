@@ -86,7 +86,7 @@ train_tokenizer(GptCorpus *corpus, const GptTrainOptions *options, GptSpool *spo
 	gpt_corpus_special(&choice, options, corpus);
 	corpus->why_tokenizer = choice.why;
 	gpt_spool_read_contents(sample, true);
-	corpus->tokenizer = gpt_corpus_tokenizer(&lenient, &choice, sample, progress);
+	corpus->tokenizer = gpt_corpus_tokenizer(&lenient, &choice, sample, NULL, progress);
 	gpt_spool_read_contents(sample, false);
 	keep_tokenizer(corpus->tokenizer);
 }

@@ -1,8 +1,8 @@
 /*
  * src/corpus/corpus_tokenizer.c
  *
- * Options and a spool go in, a tokenizer comes out. One that is trained sees the training side
- * only.
+ * Options and a spool, or the counted words of several servers, go in; a tokenizer comes out. One
+ * that is trained sees the training side only.
  */
 #include "postgres.h"
 
@@ -19,7 +19,7 @@
 
 static LmTokenizer *load_named(const char *name, uint8 *sha256);
 static LmTokenizer *train_chars(const GptTokenizerChoice *choice, GptSpool *spool,
-								GptProgress *progress);
+								const GptWordCounts *counts, GptProgress *progress);
 
 LmTokenizer *
 gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool *stored)
@@ -32,18 +32,20 @@ gpt_corpus_tokenizer_stored(const GptTrainOptions *options, uint8 *sha256, bool 
 
 LmTokenizer *
 gpt_corpus_tokenizer(const GptTrainOptions *options, const GptTokenizerChoice *choice,
-					 GptSpool *spool, GptProgress *progress)
+					 GptSpool *spool, GptWordCounts *counts, GptProgress *progress)
 {
 	switch (choice->kind)
 	{
 		case LM_TOKENIZER_BYTES:
 			return gpt_corpus_tokenizer_made(lm_bytes_spec(), choice);
 		case LM_TOKENIZER_CHARS:
-			return train_chars(choice, spool, progress);
+			return train_chars(choice, spool, counts, progress);
 		case LM_TOKENIZER_BPE:
-			return gpt_train_bpe(options, choice, spool, progress);
+			return spool != NULL ? gpt_train_bpe(options, choice, spool, progress)
+								 : gpt_train_bpe_of(options, choice, counts, progress);
 		case LM_TOKENIZER_UNIGRAM:
-			return gpt_train_unigram(options, choice, spool, progress);
+			return spool != NULL ? gpt_train_unigram(options, choice, spool, progress)
+								 : gpt_train_unigram_of(options, choice, counts, progress);
 		case LM_TOKENIZER_SENTENCEPIECE:
 			break;
 	}
@@ -70,27 +72,54 @@ load_named(const char *name, uint8 *sha256)
 	return gpt_corpus_tokenizer_create(spec);
 }
 
-/* Builds a tokenizer with one token per character from all training rows. */
+/* Adding a text twice changes nothing. */
+static void
+add_texts(LmCharsTrainer *trainer, GptSpool *spool, GptProgress *progress)
+{
+	GptTokenizerSample sample = gpt_tokenizer_sample_begin(spool, 1, progress);
+	GptDocument document;
+	LmError error;
+
+	while (gpt_tokenizer_sample_next(&document, &sample, progress))
+	{
+		while (!lm_chars_trainer_add(trainer, document.text, document.size, &error))
+			gpt_bridge_retry_row(&error, document.query, document.row);
+	}
+}
+
+static void
+add_characters(LmCharsTrainer *trainer, const GptWordCounts *counts)
+{
+	GptWordWalk walk = {.counts = counts, .of_characters = true};
+	LmBytes character;
+	LmError error;
+	int64 count;
+
+	while (gpt_word_walk_next(&character, &count, &walk))
+	{
+		while (!lm_chars_trainer_add(trainer, character.data, character.size, &error))
+			gpt_bridge_retry(&error);
+	}
+}
+
+/* Builds a tokenizer with one token per character of all training rows. */
 static LmTokenizer *
-train_chars(const GptTokenizerChoice *choice, GptSpool *spool, GptProgress *progress)
+train_chars(const GptTokenizerChoice *choice, GptSpool *spool, const GptWordCounts *counts,
+			GptProgress *progress)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "gpt tokenizer training",
 												  ALLOCSET_DEFAULT_SIZES);
 	LmError error;
 	LmCharsTrainer *trainer = lm_chars_trainer_create(gpt_bridge_host(context), &error);
-	GptTokenizerSample sample = gpt_tokenizer_sample_begin(spool, 1, progress);
 	const LmTokenizerSpec *spec;
 	LmTokenizer *tokenizer;
-	GptDocument document;
 
 	if (trainer == NULL)
 		gpt_bridge_raise(&error);
-	while (gpt_tokenizer_sample_next(&document, &sample, progress))
-	{
-		/* Adding a text twice changes nothing. */
-		while (!lm_chars_trainer_add(trainer, document.text, document.size, &error))
-			gpt_bridge_retry_row(&error, document.query, document.row);
-	}
+	if (spool != NULL)
+		add_texts(trainer, spool, progress);
+	else
+		add_characters(trainer, counts);
 	while ((spec = lm_chars_trainer_finish(trainer, &error)) == NULL)
 		gpt_bridge_retry(&error);
 	tokenizer = gpt_corpus_tokenizer_made(spec, choice);

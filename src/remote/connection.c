@@ -182,12 +182,6 @@ gpt_remote_name(const GptRemote *remote)
 	return remote->name;
 }
 
-int
-gpt_remote_pid(const GptRemote *remote)
-{
-	return remote->connection == NULL ? 0 : PQbackendPID(remote->connection);
-}
-
 void
 gpt_remote_on_notice(GptRemote *remote, GptRemoteNotice on_notice, void *context)
 {

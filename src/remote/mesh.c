@@ -14,15 +14,10 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/wait_event.h"
 
-#include "core/compat.h"
 #include "core/settings.h"
 #include "remote/mesh.h"
-
-#define WAIT_MS 50
 
 struct GptMesh
 {
@@ -128,24 +123,6 @@ gpt_mesh_connect(GptMesh *mesh, int member, int members, const char *const *addr
 						errmsg("could not connect for gradients: %s", error.message)));
 }
 
-bool
-gpt_mesh_wait(GptMesh *mesh, bool (*go_on)(void *context), void *context, LmMeshError *error)
-{
-	LmMeshState state;
-
-	while ((state = collective->state(mesh->mesh, error)) == LM_MESH_BUSY)
-	{
-		(void) WaitLatchOrSocket(
-			MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-			collective->event_file(mesh->mesh), WAIT_MS, gpt_wait_event("GptGradients"));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (go_on && !go_on(context))
-			collective->abort(mesh->mesh);
-	}
-	return state == LM_MESH_IDLE;
-}
-
 const LmCollective *
 gpt_mesh_collective(const GptMesh *mesh)
 {
@@ -156,23 +133,6 @@ LmMesh *
 gpt_mesh_handle(const GptMesh *mesh)
 {
 	return mesh->mesh;
-}
-
-void
-gpt_mesh_raise(const LmMeshError *error, const char *const *names)
-{
-	if (error->member < 0)
-		ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
-						errmsg("the reduction of gradients failed: %s", error->message)));
-	else if (names && names[error->member])
-		ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
-						errmsg("the reduction of gradients with server \"%s\" failed: %s",
-							   names[error->member], error->message)));
-	else
-		ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
-						errmsg("the reduction of gradients with member %d failed: %s",
-							   error->member, error->message)));
-	pg_unreachable();
 }
 
 void

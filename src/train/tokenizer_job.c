@@ -54,7 +54,7 @@ gpt_tokenizer_job_run(const GptJob *job, void (*leave_slot)(void))
 
 	/* 2. */
 	choice = gpt_choose_tokenizer(options, spool, &progress);
-	tokenizer = gpt_corpus_tokenizer(options, &choice, spool, &progress);
+	tokenizer = gpt_corpus_tokenizer(options, &choice, spool, NULL, &progress);
 
 	/* 3. */
 	gpt_progress_phase(&progress, "publishing");
