@@ -104,6 +104,15 @@ sub observe
 	return \%observer;
 }
 
+# kill_kill of IPC::Run may wait for ever for a process that it has ended.
+sub stop_process
+{
+	my ($process) = @_;
+
+	$process->signal('KILL');
+	eval { finish $process };
+}
+
 sub noticed_at
 {
 	my ($observer) = @_;
@@ -154,8 +163,8 @@ sub trial
 	if (!$pid || $step >= $steps)
 	{
 		# the job was over before: once more
-		$_->{process}->kill_kill for @observers;
-		$user->kill_kill;
+		stop_process($_->{process}) for @observers;
+		stop_process($user);
 		return undef;
 	}
 	$step = step_of($job);
@@ -168,7 +177,7 @@ sub trial
 	# undefined where something else had changed just before
 	$result{reaction} = (grep { !defined || $_ < $killed } @noticed) ? undef : max(map { $_ - $killed } @noticed);
 	@result{qw(state hash loss)} = result_of($job);
-	$user->kill_kill;
+	stop_process($user);
 	return \%result;
 }
 

@@ -20,11 +20,16 @@ extern char *gpt_run_file_path(const pg_uuid_t *run_id, const char *extension, c
 
 /*
  * Opens an empty unfinished file (GPT_ASIDE) for writing; creates the directory if it is missing.
+ * level: of the message that it cannot be created; -1 is returned if that is no error.
  */
-extern int gpt_run_file_create(const pg_uuid_t *run_id, const char *extension);
+extern int gpt_run_file_create(const pg_uuid_t *run_id, const char *extension, int level);
 
-/* Syncs the unfinished file and renames it: a file with the final name is always complete. */
-extern void gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension);
+/*
+ * Syncs the unfinished file and renames it: a file with the final name is always complete. level:
+ * of the message that it cannot be done; then the file is removed if that is no error, and false
+ * returned.
+ */
+extern bool gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension, int level);
 
 /* Remove the unfinished form of one file, or all files of a run; missing files are no error. */
 extern void gpt_run_file_remove_aside(const pg_uuid_t *run_id, const char *extension);
@@ -56,8 +61,8 @@ typedef Oid (*GptRunDatabase)(const pg_uuid_t *run_id);
 
 /*
  * Removes files that nobody will use: of jobs of this database that succeeded, no longer exist, or
- * ended longer than gpt.checkpoint_retention ago; and of databases that no longer exist. Outside of
- * transactions.
+ * ended longer than gpt.checkpoint_retention ago; of databases that no longer exist; and what
+ * members keep (kept_files.h). Outside of transactions.
  */
 extern void gpt_run_files_sweep(GptRunDatabase database_of);
 

@@ -26,6 +26,7 @@
 typedef struct GptCheckpoint
 {
 	pg_uuid_t run_id;
+	const char *extension; /* of the run's file (run_files.h); NULL: GPT_CHECKPOINT */
 	const char *path; /* NULL: the file was received */
 	int file;
 	off_t offset; /* where the next read begins */
@@ -37,7 +38,10 @@ typedef struct GptCheckpoint
 	size_t tokenizer_size;
 	bool has_weights; /* then `state` and the rest of the file exist */
 	GptTrainState state;
-	/* of a training over several servers: the state of its outer steps, in the caller's memory */
+	/*
+	 * of a training over several servers: the state of its outer steps, of a member what packing
+	 * has left; in the caller's memory
+	 */
 	float *outer;
 	size_t outer_count; /* 0: there is none, or it is not wanted */
 } GptCheckpoint;
@@ -52,6 +56,11 @@ extern void gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *tra
 								 const float *best, const GptReference *reference,
 								 GptProgress *progress);
 
+/* The same, but a file that cannot be written is a warning; false then. */
+extern bool gpt_checkpoint_try_write(const GptCheckpoint *checkpoint, LmTrainer *trainer,
+									 const float *best, const GptReference *reference,
+									 GptProgress *progress);
+
 /*
  * Opens the run's checkpoint and reads it up to the weights. NULL if there is none, or another
  * version of the library wrote it; ERRCODE_DATA_CORRUPTED if it is damaged.
@@ -59,11 +68,11 @@ extern void gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *tra
 extern GptCheckpoint *gpt_checkpoint_open(const pg_uuid_t *run_id);
 
 /*
- * The same of a file that another server has sent, which stays the caller's. Raises an error for
- * another version of the library, too. All bytes are those of the sender: what the caller uses of
- * the numbers in plan, corpus and state, it checks before.
+ * The same of an open file, which stays the caller's: path NULL: another server has sent it. Raises
+ * an error for another version of the library, too. All bytes are those of the sender: what the
+ * caller uses of the numbers in plan, corpus and state, it checks before.
  */
-extern GptCheckpoint *gpt_checkpoint_receive(int file, const pg_uuid_t *run_id);
+extern GptCheckpoint *gpt_checkpoint_receive(int file, const char *path, const pg_uuid_t *run_id);
 
 /*
  * Reads the weights into the trainer, the best ones into `best`, which the caller allocates if

@@ -6,9 +6,11 @@
  * (membership.h). Option "servers" names them; option "sync" says how they become one model.
  *
  * DiLoCo (engine/outer.h): all begin a round with the same weights, make so many steps on rows of
- * their own, and then apply the same update. Members have nothing that the coordinator does not
- * have, but their moments; so a member that comes back gets a checkpoint of the coordinator at the
- * beginning of a round, as a member that joins for the first time does.
+ * their own, and then apply the same update. A member that comes back gets a checkpoint of the
+ * coordinator at the beginning of a round, as a member that joins for the first time does. It has
+ * the coordinator's moments then. Where option "on_loss" is "wait", members keep on their servers
+ * what only they have, and come back with it, in the middle of a round too: then the weights are
+ * those of a training without the loss.
  *
  * Steps of all (option "sync" is "step"): all have the same weights and moments after each step,
  * whose gradient is summed along a tree of micro-batches (engine/gradient_tree.h) over a mesh of
@@ -16,8 +18,8 @@
  * is done again in the next one.
  *
  * A member is lost when its connection ends, when its server does not answer a second connection
- * for GPT_MEMBERS_DEAD_MS, or when its session is silent for gpt.peer_timeout. A round then ends
- * without it; option "on_loss" says whether the next one waits for it.
+ * for GPT_MEMBERS_DEAD_MS, or when its session is silent for gpt.peer_timeout. Option "on_loss"
+ * says whether the training waits for it, or the round ends without it.
  *
  * Outside of transactions. All functions may raise errors of connections, with the server's name.
  */
@@ -90,6 +92,16 @@ extern bool gpt_members_are_common(const GptMembers *members);
  */
 extern bool gpt_members_join(GptMembers *members, const GptTrainState *state);
 extern void gpt_members_supply(GptMembers *members);
+
+/*
+ * After _join: members that have kept the state of this step take it. True if no one needs a
+ * checkpoint.
+ */
+extern bool gpt_members_supply_kept(GptMembers *members, const GptTrainState *state,
+									LmTrainer *trainer);
+
+/* From now on the job would continue at that step, whose checkpoint was read or written. */
+extern void gpt_members_saved(GptMembers *members, int64 step);
 extern bool gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *trainer);
 
 /* After each step: at the end of a round, and after the last step, makes the weights common. */
@@ -103,7 +115,11 @@ extern const LmTreeStep *gpt_members_tree(const GptMembers *members);
 extern void gpt_members_failed_step(GptMembers *members, const GptTrainState *state,
 									LmTrainer *trainer, const LmError *error);
 
-/* The training has ended: members leave, connections are closed. */
+/*
+ * The training has ended: members leave, connections are closed. _forget, once the model is
+ * published: they remove what they have kept for the case that the job has to be continued.
+ */
 extern void gpt_members_end(GptMembers *members);
+extern void gpt_members_forget(GptMembers *members);
 
 #endif /* GPT_MEMBERS_H */

@@ -4,7 +4,8 @@
  * A session that is a member of a training over servers: it computes for the coordinator, whose
  * connection it serves. The coordinator sends a token file and a checkpoint, as a job finds them
  * when it continues; then the session makes steps. Everything it has lives in the session's memory
- * and in temporary files of the server, so nothing is left when the session ends, however it ends.
+ * and in temporary files of the server, so nothing is left when the session ends, however it ends:
+ * but for what a member of rounds keeps for its return (membership_kept.c).
  *
  *   _open -> _put and _use of tokens, then of a checkpoint
  *   _open -> _read -> _counts -> _put and _use of a tokenizer, then of a checkpoint (own rows)
@@ -12,7 +13,8 @@
  *         or -> _mesh -> _run -> _run ...                                (steps together)
  *         -> _close
  *
- * A checkpoint may come at any time after the tokens: the member goes on from there. What comes
+ * A checkpoint may come at any time after the tokens: the member goes on from there. So it does
+ * from what an earlier session kept (_use of GPT_PART_KEPT), where that is there. What comes
  * from the coordinator is checked as bytes from anybody. A call out of order is
  * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE. After an error in _run or in _use of a checkpoint or an
  * update the member has no state, and needs a checkpoint. All functions are called inside a
@@ -45,6 +47,7 @@ typedef enum GptMemberPart
 	GPT_PART_TOKENS, /* a token file (engine/batch.h) */
 	GPT_PART_CHECKPOINT, /* a checkpoint (train/checkpoint.h) */
 	GPT_PART_UPDATE, /* of a round (engine/outer.h) */
+	GPT_PART_KEPT, /* is here already: the state at the beginning of a round */
 	GPT_N_PARTS,
 } GptMemberPart;
 
@@ -64,6 +67,7 @@ typedef struct GptMemberSpec
 	int member; /* 1 .. members - 1; the coordinator is member 0 */
 	int members;
 	bool is_local; /* the rows are this server's own */
+	bool keeps; /* the state at the beginning of each round, for its return */
 	bool has_secret;
 	uint8 secret[GPT_MEMBER_SECRET];
 } GptMemberSpec;
@@ -74,6 +78,10 @@ typedef struct GptMemberUse
 	int member;
 	int members;
 	const char *agreement; /* of a tokenizer, as JSON (corpus/agreement.h); NULL: none yet */
+	/* of what is kept: its step, and the CRC-32C of its parameters */
+	int64 step;
+	uint32 crc;
+	int64 also; /* kept too: the step of the coordinator's checkpoint; negative: none */
 } GptMemberUse;
 
 /* Steps to make. */
@@ -104,8 +112,12 @@ extern void gpt_membership_open(const GptMemberSpec *spec);
 extern void gpt_membership_read(const char *query, Jsonb *options, GptJsonWriter *answer);
 extern const char *gpt_membership_counts(size_t *n, size_t offset);
 
-/* Ends the membership and frees all it has; nothing where there is none. */
+/*
+ * Ends the membership and frees all it has; nothing where there is none. _forget removes what this
+ * session's last membership has kept.
+ */
 extern void gpt_membership_close(void);
+extern void gpt_membership_forget(void);
 
 /*
  * Appends bytes at an offset, which is 0 or where the part ends so far: 0 begins it again. Errors:
@@ -114,8 +126,8 @@ extern void gpt_membership_close(void);
 extern void gpt_membership_put(GptMemberPart part, int64 offset, const void *bytes, size_t size);
 
 /*
- * Uses a part that is complete: ERRCODE_DATA_CORRUPTED where it has another hash. Returns what the
- * SQL function does.
+ * Uses a part that is complete: ERRCODE_DATA_CORRUPTED where it has another hash; that of
+ * GPT_PART_KEPT is NULL. Returns what the SQL function does.
  */
 extern Jsonb *gpt_membership_use(GptMemberPart part, const uint8 *sha256, const GptMemberUse *use);
 

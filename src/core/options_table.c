@@ -354,8 +354,7 @@ const GptOption gpt_options_table[] = {
 		BOTH, on_loss, "wait", gpt_on_loss_name,
 		"When a server is lost, the job waits for it, continues without it until it is back, or "
 		"fails.",
-		"when a server is lost: wait for it after the present round, continue without it until it "
-		"is back, or fail"),
+		"when a server is lost: wait for it, continue without it until it is back, or fail"),
 	BOOLEAN(EVALUATE, generate, "true",
 			"generates completions and compares them with those of the rows"),
 	TEXT(EVALUATE, base,

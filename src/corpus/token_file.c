@@ -129,7 +129,7 @@ start_writer(GptTokenWriter *writer, const GptTokenFileOptions *options, LmToken
 	writer->header.token_size = spec->n_tokens <= 65536 && !masked ? 2 : 4;
 	writer->header.masked = masked;
 
-	writer->file = options->run_id != NULL ? gpt_run_file_create(options->run_id, GPT_TOKENS)
+	writer->file = options->run_id != NULL ? gpt_run_file_create(options->run_id, GPT_TOKENS, ERROR)
 										   : OpenTemporaryFile(options->keep);
 	gpt_token_writer_append(writer, &writer->header, sizeof(writer->header));
 }
@@ -457,5 +457,5 @@ finish_file(GptTokenWriter *writer)
 	if (writer->options->run_id == NULL)
 		return;
 	FileClose(writer->file);
-	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
+	(void) gpt_run_file_complete(writer->options->run_id, GPT_TOKENS, ERROR);
 }

@@ -28,6 +28,7 @@
 #include "store/blob.h"
 #include "store/catalog.h"
 #include "store/job.h"
+#include "store/kept_files.h"
 #include "store/run_files.h"
 #include "store/version_dependents.h"
 #include "store/weights.h"
@@ -408,6 +409,8 @@ is_leftover(const char *name)
 	bool known;
 	bool kept;
 
+	if (gpt_kept_is_file(name))
+		return gpt_kept_is_unused(name);
 	if (!gpt_run_of_file(&run_id, name))
 		return true;
 	kept = gpt_run_is_kept(&run_id, &known);

@@ -26,6 +26,7 @@
 #include "jobs/job_settings.h"
 #include "sql/arguments.h"
 #include "store/catalog.h"
+#include "store/kept_files.h"
 #include "train/gradient_mesh.h"
 #include "train/membership.h"
 
@@ -253,6 +254,17 @@ integer_of(Jsonb *json, const char *name, int64 least, int64 most)
 	return DatumGetInt64(number);
 }
 
+/* False where it is missing. */
+static bool
+boolean_of(Jsonb *json, const char *name)
+{
+	JsonbValue *value = find(json, name);
+
+	if (value != NULL && value->type != jbvBool)
+		raise_member(name, "true or false");
+	return value != NULL && value->val.boolean;
+}
+
 /* 32 bytes; false where they are missing. */
 static bool
 read_bytes(uint8 *bytes, Jsonb *json, const char *name)
@@ -302,6 +314,7 @@ read_spec(GptMemberSpec *spec, Jsonb *json)
 		raise_member("data", "\"local\" or \"dealt\"");
 	spec->has_secret = read_bytes(spec->secret, json, "secret");
 	spec->has_base_sha256 = read_bytes(spec->base_sha256, json, "base_sha256");
+	spec->keeps = boolean_of(json, "keep");
 }
 
 /* What the coordinator learns of this server; the object stays open. */
@@ -341,47 +354,63 @@ gpt_member_put(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* The options of gpt_member_take. */
+static void
+read_use(GptMemberUse *use, GptMemberPart part, Jsonb *options)
+{
+	if (!JB_ROOT_IS_OBJECT(options))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options must be a JSON object")));
+	if (find(options, "members") != NULL)
+	{
+		use->members = (int) integer_of(options, "members", 2, GPT_MOST_MEMBERS);
+		use->member = (int) integer_of(options, "member", 1, use->members - 1);
+	}
+	if (find(options, "agreement") != NULL)
+		use->agreement = JsonbToCString(NULL, &object_of(options, "agreement")->root, 0);
+	if (find(options, "also") != NULL)
+		use->also = integer_of(options, "also", 0, PG_INT64_MAX / 2);
+	if (part == GPT_PART_KEPT)
+	{
+		use->step = integer_of(options, "step", 0, PG_INT64_MAX / 2);
+		use->crc = (uint32) integer_of(options, "crc", 0, PG_UINT32_MAX);
+	}
+}
+
 /*
  * gpt_member_take(part text, sha256 bytea, options jsonb DEFAULT NULL) RETURNS jsonb
  *
- * Verifies and uses a part. options: {"member": k, "members": n}, where they change, and
- * {"agreement": {...}} with a tokenizer. NULL part or sha256 is an error.
+ * Verifies and uses a part. options: {"member": k, "members": n}, where they change,
+ * {"agreement": {...}} with a tokenizer, and {"also": step} that is kept too. NULL part or sha256
+ * is an error; but part "kept" has no sha256, and needs {"step": n, "crc": n}.
  */
 Datum
 gpt_member_take(PG_FUNCTION_ARGS)
 {
-	GptMemberUse use = {0};
+	GptMemberUse use = {.also = GPT_NO_STEP};
+	const uint8 *sha256 = NULL;
 	GptMemberPart part;
-	bytea *sha256;
 
 	gpt_argument_check_call(fcinfo);
 	check_not_reading();
 	gpt_argument_required(fcinfo, 0, "part");
-	gpt_argument_required(fcinfo, 1, "sha256");
 	part = (GptMemberPart) gpt_argument_word(fcinfo, 0, "part", gpt_member_part_name);
-	sha256 = PG_GETARG_BYTEA_PP(1);
-	if (VARSIZE_ANY_EXHDR(sha256) != GPT_SHA256_SIZE)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("sha256 must have %d bytes, not %d", GPT_SHA256_SIZE,
-							   (int) VARSIZE_ANY_EXHDR(sha256))));
-	if (!PG_ARGISNULL(2))
+	if (part != GPT_PART_KEPT)
 	{
-		Jsonb *options = PG_GETARG_JSONB_P(2);
-
-		if (!JB_ROOT_IS_OBJECT(options))
+		gpt_argument_required(fcinfo, 1, "sha256");
+		if (VARSIZE_ANY_EXHDR(PG_GETARG_BYTEA_PP(1)) != GPT_SHA256_SIZE)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("options must be a JSON object")));
-		if (find(options, "members") != NULL)
-		{
-			use.members = (int) integer_of(options, "members", 2, GPT_MOST_MEMBERS);
-			use.member = (int) integer_of(options, "member", 1, use.members - 1);
-		}
-		if (find(options, "agreement") != NULL)
-			use.agreement = JsonbToCString(NULL, &object_of(options, "agreement")->root, 0);
+							errmsg("sha256 must have %d bytes, not %d", GPT_SHA256_SIZE,
+								   (int) VARSIZE_ANY_EXHDR(PG_GETARG_BYTEA_PP(1)))));
+		sha256 = (const uint8 *) VARDATA_ANY(PG_GETARG_BYTEA_PP(1));
 	}
+	else
+		gpt_argument_required(fcinfo, 2, "options");
+	if (!PG_ARGISNULL(2))
+		read_use(&use, part, PG_GETARG_JSONB_P(2));
 
 	/* Now do the work. */
-	PG_RETURN_JSONB_P(gpt_membership_use(part, (const uint8 *) VARDATA_ANY(sha256), &use));
+	PG_RETURN_JSONB_P(gpt_membership_use(part, sha256, &use));
 }
 
 /* ---- Steps ------------------------------------------------------------------ */
@@ -518,7 +547,8 @@ gpt_member_mesh(PG_FUNCTION_ARGS)
 /*
  * gpt_member_end() RETURNS void
  *
- * Ends the membership, if there is one, and frees all it has.
+ * Ends the membership and frees all it has; where there is none, removes what the last one of this
+ * session has kept for its return.
  */
 Datum
 gpt_member_end(PG_FUNCTION_ARGS)
@@ -527,6 +557,8 @@ gpt_member_end(PG_FUNCTION_ARGS)
 	check_not_reading();
 
 	/* Now do the work. */
+	if (!gpt_membership_exists())
+		gpt_membership_forget();
 	gpt_membership_close();
 	gpt_slot_unlock(slot);
 	slot = -1;

@@ -25,6 +25,7 @@
 #include "core/settings.h"
 #include "core/statement.h"
 #include "core/transaction.h"
+#include "store/kept_files.h"
 #include "store/run_files.h"
 
 #define UUID_TEXT_SIZE 36
@@ -45,26 +46,32 @@ gpt_run_file_path(const pg_uuid_t *run_id, const char *extension, const char *su
 }
 
 int
-gpt_run_file_create(const pg_uuid_t *run_id, const char *extension)
+gpt_run_file_create(const pg_uuid_t *run_id, const char *extension, int level)
 {
 	char *path = gpt_run_file_path(run_id, extension, GPT_ASIDE);
 	File file;
 
 	if (MakePGDirectory(GPT_RUN_DIRECTORY) < 0 && errno != EEXIST)
-		ereport(ERROR, (errcode_for_file_access(),
+	{
+		ereport(level, (errcode_for_file_access(),
 						errmsg("could not create directory \"%s\": %m", GPT_RUN_DIRECTORY)));
+		return -1;
+	}
 	file = PathNameOpenFile(path, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
 	if (file < 0)
-		ereport(ERROR,
+		ereport(level,
 				(errcode_for_file_access(), errmsg("could not create file \"%s\": %m", path)));
 	return file;
 }
 
-void
-gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension)
+bool
+gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension, int level)
 {
-	durable_rename(gpt_run_file_path(run_id, extension, GPT_ASIDE),
-				   gpt_run_file_path(run_id, extension, ""), ERROR);
+	if (durable_rename(gpt_run_file_path(run_id, extension, GPT_ASIDE),
+					   gpt_run_file_path(run_id, extension, ""), level) == 0)
+		return true;
+	gpt_run_file_remove_aside(run_id, extension);
+	return false;
 }
 
 static void
@@ -143,6 +150,7 @@ gpt_run_files_sweep(GptRunDatabase database_of)
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 	DIR *directory = AllocateDir(GPT_RUN_DIRECTORY);
 	List *runs = NIL;
+	GptTransaction transaction;
 	struct dirent *entry;
 	ListCell *cell;
 
@@ -151,7 +159,7 @@ gpt_run_files_sweep(GptRunDatabase database_of)
 	{
 		pg_uuid_t *run_id = palloc(sizeof(pg_uuid_t));
 
-		if (gpt_run_of_file(run_id, entry->d_name))
+		if (!gpt_kept_is_file(entry->d_name) && gpt_run_of_file(run_id, entry->d_name))
 			runs = lappend(runs, run_id);
 	}
 	if (directory != NULL)
@@ -164,6 +172,9 @@ gpt_run_files_sweep(GptRunDatabase database_of)
 		if (is_unused(run_id, database_of))
 			gpt_run_files_remove(run_id);
 	}
+	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
+	gpt_kept_sweep();
+	gpt_transaction_commit(&transaction);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
 }

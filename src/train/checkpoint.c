@@ -73,12 +73,21 @@ typedef struct SectionHeader
 
 typedef struct Writer
 {
+	MemoryContext context; /* its own; the file is closed when this is reset */
+	MemoryContextCallback callback;
 	const GptCheckpoint *checkpoint;
+	const char *extension;
 	GptProgress *progress;
-	File file;
+	int level; /* of the message that the file cannot be written */
+	File file; /* -1: it is closed, or could not be written */
 	off_t offset;
 } Writer;
 
+static bool write_file(const GptCheckpoint *checkpoint, LmTrainer *trainer, const float *best,
+					   const GptReference *reference, GptProgress *progress, int level);
+static Writer *create_writer(const GptCheckpoint *checkpoint, GptProgress *progress, int level);
+static void close_file(void *writer);
+static bool complete(Writer *writer);
 static void fill_beginning(Beginning *beginning, const GptCheckpoint *checkpoint);
 static pg_crc32c crc_of_beginning(const Beginning *beginning);
 static void write_section(Writer *writer, Kind kind, const void *data, uint64 size);
@@ -99,38 +108,93 @@ void
 gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const float *best,
 					 const GptReference *reference, GptProgress *progress)
 {
-	Writer writer = {.checkpoint = checkpoint, .progress = progress};
+	(void) write_file(checkpoint, trainer, best, reference, progress, ERROR);
+}
+
+bool
+gpt_checkpoint_try_write(const GptCheckpoint *checkpoint, LmTrainer *trainer, const float *best,
+						 const GptReference *reference, GptProgress *progress)
+{
+	return write_file(checkpoint, trainer, best, reference, progress, WARNING);
+}
+
+static bool
+write_file(const GptCheckpoint *checkpoint, LmTrainer *trainer, const float *best,
+		   const GptReference *reference, GptProgress *progress, int level)
+{
+	Writer *writer = create_writer(checkpoint, progress, level);
 	GptTrainPlan plan = checkpoint->plan;
 	Beginning beginning;
 
 	plan.preset = NULL;
-	writer.file = gpt_run_file_create(&checkpoint->run_id, GPT_CHECKPOINT);
 	fill_beginning(&beginning, checkpoint);
-	write_bytes(&writer, &beginning, sizeof(beginning));
-	write_section(&writer, KIND_CORPUS, &checkpoint->corpus, sizeof(checkpoint->corpus));
-	write_section(&writer, KIND_PLAN, &plan, sizeof(plan));
-	write_section(&writer, KIND_PLAN, checkpoint->preset, sizeof(checkpoint->preset));
-	write_section(&writer, KIND_TOKENIZER, checkpoint->tokenizer, checkpoint->tokenizer_size);
+	write_bytes(writer, &beginning, sizeof(beginning));
+	write_section(writer, KIND_CORPUS, &checkpoint->corpus, sizeof(checkpoint->corpus));
+	write_section(writer, KIND_PLAN, &plan, sizeof(plan));
+	write_section(writer, KIND_PLAN, checkpoint->preset, sizeof(checkpoint->preset));
+	write_section(writer, KIND_TOKENIZER, checkpoint->tokenizer, checkpoint->tokenizer_size);
 	if (trainer != NULL)
 	{
 		uint64 size = lm_trainer_table(trainer)->total * sizeof(float);
 
-		write_section(&writer, KIND_STATE, &checkpoint->state, sizeof(checkpoint->state));
-		write_section(&writer, KIND_PARAMETERS, lm_trainer_params(trainer), size);
+		write_section(writer, KIND_STATE, &checkpoint->state, sizeof(checkpoint->state));
+		write_section(writer, KIND_PARAMETERS, lm_trainer_params(trainer), size);
 		for (int i = 0; i < lm_trainer_n_moments(trainer); i++)
-			write_section(&writer, moment_kinds[i], lm_trainer_moments(trainer, i), size);
+			write_section(writer, moment_kinds[i], lm_trainer_moments(trainer, i), size);
 		if (best != NULL)
-			write_section(&writer, KIND_BEST, best, size);
+			write_section(writer, KIND_BEST, best, size);
 		if (reference->count > 0)
-			write_section(&writer, KIND_REFERENCE, reference->values,
+			write_section(writer, KIND_REFERENCE, reference->values,
 						  reference->count * sizeof(float));
 		if (checkpoint->outer_count > 0)
-			write_section(&writer, KIND_OUTER, checkpoint->outer,
+			write_section(writer, KIND_OUTER, checkpoint->outer,
 						  checkpoint->outer_count * sizeof(float));
 	}
-	write_section(&writer, KIND_END, NULL, 0);
-	FileClose(writer.file);
-	gpt_run_file_complete(&checkpoint->run_id, GPT_CHECKPOINT);
+	write_section(writer, KIND_END, NULL, 0);
+	return complete(writer);
+}
+
+/* Opens the unfinished file. */
+static Writer *
+create_writer(const GptCheckpoint *checkpoint, GptProgress *progress, int level)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "gpt checkpoint", ALLOCSET_SMALL_SIZES);
+	Writer *writer = MemoryContextAllocZero(context, sizeof(Writer));
+
+	writer->context = context;
+	writer->callback = (MemoryContextCallback){.func = close_file, .arg = writer};
+	writer->checkpoint = checkpoint;
+	writer->extension = checkpoint->extension != NULL ? checkpoint->extension : GPT_CHECKPOINT;
+	writer->progress = progress;
+	writer->level = level;
+	writer->file = gpt_run_file_create(&checkpoint->run_id, writer->extension, level);
+	MemoryContextRegisterResetCallback(context, &writer->callback);
+	return writer;
+}
+
+/* Also after an error. */
+static void
+close_file(void *argument)
+{
+	Writer *writer = argument;
+
+	if (writer->file >= 0)
+		FileClose(writer->file);
+	writer->file = -1;
+}
+
+static bool
+complete(Writer *writer)
+{
+	const pg_uuid_t *run_id = &writer->checkpoint->run_id;
+	bool written = writer->file >= 0;
+
+	close_file(writer);
+	if (written)
+		written = gpt_run_file_complete(run_id, writer->extension, writer->level);
+	MemoryContextDelete(writer->context);
+	return written;
 }
 
 static void
@@ -167,6 +231,8 @@ write_section(Writer *writer, Kind kind, const void *data, uint64 size)
 	off_t start = writer->offset;
 	off_t end;
 
+	if (writer->file < 0)
+		return;
 	INIT_CRC32C(header.crc);
 	COMP_CRC32C(header.crc, &header.kind, sizeof(header.kind));
 	COMP_CRC32C(header.crc, &header.size, sizeof(header.size));
@@ -196,6 +262,8 @@ write_bytes(Writer *writer, const void *data, size_t size)
 	const pg_uuid_t *run_id = &writer->checkpoint->run_id;
 	int written;
 
+	if (writer->file < 0)
+		return;
 	errno = 0;
 	written = FileWrite(writer->file, unconstify(char *, (const char *) data), (int) size,
 						writer->offset, gpt_wait_event("GptCheckpointWrite"));
@@ -203,14 +271,18 @@ write_bytes(Writer *writer, const void *data, size_t size)
 	{
 		int save_errno = errno != 0 ? errno : ENOSPC;
 
-		FileClose(writer->file);
-		gpt_run_file_remove_aside(run_id, GPT_CHECKPOINT);
+		close_file(writer);
+		gpt_run_file_remove_aside(run_id, writer->extension);
 		errno = save_errno;
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not write file \"%s\": %m",
-							   gpt_run_file_path(run_id, GPT_CHECKPOINT, GPT_ASIDE)),
-						errhint("The job continues from its last checkpoint with gpt_resume, when "
-								"the cause is removed.")));
+		ereport(writer->level,
+				(errcode_for_file_access(),
+				 errmsg("could not write file \"%s\": %m",
+						gpt_run_file_path(run_id, writer->extension, GPT_ASIDE)),
+				 writer->level < ERROR
+					 ? 0
+					 : errhint("The job continues from its last checkpoint with gpt_resume, when "
+							   "the cause is removed.")));
+		return;
 	}
 	FileWriteback(writer->file, writer->offset, (off_t) size, gpt_wait_event("GptCheckpointFlush"));
 	writer->offset += (off_t) size;
@@ -279,12 +351,13 @@ gpt_checkpoint_open(const pg_uuid_t *run_id)
 }
 
 GptCheckpoint *
-gpt_checkpoint_receive(File file, const pg_uuid_t *run_id)
+gpt_checkpoint_receive(File file, const char *path, const pg_uuid_t *run_id)
 {
 	GptCheckpoint *checkpoint = palloc0(sizeof(GptCheckpoint));
 	Beginning beginning;
 
 	checkpoint->run_id = *run_id;
+	checkpoint->path = path;
 	checkpoint->file = file;
 	read_beginning(&beginning, checkpoint);
 	if (!is_of_this_build(&beginning))
@@ -456,8 +529,11 @@ raise_corrupted(const GptCheckpoint *checkpoint, const char *detail)
 	if (checkpoint->path == NULL)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("the received checkpoint is corrupted"), errdetail("%s", detail)));
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("checkpoint \"%s\" is corrupted", checkpoint->path), errdetail("%s", detail),
-			 errhint("Without this file, gpt_resume starts the job from the beginning.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg("checkpoint \"%s\" is corrupted", checkpoint->path), errdetail("%s", detail),
+		 strcmp(checkpoint->path, gpt_run_file_path(&checkpoint->run_id, GPT_CHECKPOINT, "")) == 0
+			 ? errhint("Without this file, gpt_resume starts the job from the beginning.")
+			 : 0));
 }

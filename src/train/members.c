@@ -49,6 +49,7 @@ static char *why_of(const ErrorData *error);
 static void connect_member(void *argument);
 static char *spec_of(const GptMembers *members, const GptMember *member);
 static bool is_failure(const ErrorData *error);
+static void close_member(GptMember *member);
 static void on_notice(void *context, const char *sqlstate, const char *message);
 
 GptMembers *
@@ -81,6 +82,9 @@ gpt_members_create(const GptJob *job, const GptTrainOptions *options, const GptT
 	}
 	members->is_new = !continued;
 	gpt_members_find_base(members, base);
+	members->is_continued = continued;
+	members->keeps = !members->by_step && members->on_loss == GPT_ON_LOSS_WAIT;
+	members->saved_step = -1;
 	name_members(members, options->servers);
 	begin_rows(members);
 	gpt_progress_phase(progress, "connecting");
@@ -245,11 +249,8 @@ gpt_members_join(GptMembers *members, const GptTrainState *state)
 		gpt_members_look(members);
 		for (int i = 0; i < members->n; i++)
 		{
-			GptMember *member = &members->members[i];
-
-			if (member->work == NULL && GetCurrentTimestamp() >= member->try_at)
-				(void) join(members, member);
-			all = all && member->work != NULL;
+			(void) gpt_members_call(members, &members->members[i]);
+			all = all && members->members[i].work != NULL;
 		}
 		/* Nobody is there at the beginning: there is no "rest" to go on with. */
 		if (all || (members->on_loss == GPT_ON_LOSS_CONTINUE && state->step > 0))
@@ -266,13 +267,16 @@ gpt_members_join(GptMembers *members, const GptTrainState *state)
 	return needed;
 }
 
+bool
+gpt_members_call(GptMembers *members, GptMember *member)
+{
+	return member->work == NULL && GetCurrentTimestamp() >= member->try_at && join(members, member);
+}
+
 void
 gpt_members_supply(GptMembers *members)
 {
-	if (members->is_local)
-		gpt_members_supply_rows(members);
-	else
-		gpt_members_send_file(members, "tokens", GPT_TOKENS);
+	gpt_members_supply_data(members);
 	gpt_members_send_file(members, "checkpoint", GPT_CHECKPOINT);
 }
 
@@ -379,6 +383,7 @@ spec_of(const GptMembers *members, const GptMember *member)
 	gpt_members_put_base(&writer, members);
 	gpt_json_put_text(&writer, "data",
 					  gpt_data_name(members->is_local ? GPT_DATA_LOCAL : GPT_DATA_DEALT));
+	gpt_json_put_boolean(&writer, "keep", members->keeps);
 	if (members->is_local)
 	{
 		gpt_json_put_text(&writer, "query", members->job->query);
@@ -413,7 +418,7 @@ gpt_members_end(GptMembers *members)
 {
 	members->is_ending = true;
 	gpt_members_close_mesh(members);
-	gpt_members_gather(members);
+	gpt_members_gather_runs(members);
 	for (int i = 0; i < members->n; i++)
 	{
 		if (members->members[i].work != NULL)
@@ -426,11 +431,35 @@ gpt_members_end(GptMembers *members)
 
 		if (member->work != NULL)
 			member->row.state = GPT_SERVER_ENDED;
-		member->work = member->heart = NULL;
-		MemoryContextReset(member->context);
+		if (!members->keeps)
+			close_member(member);
 		member->row_changed = true;
 	}
 	members->own.row.state = GPT_SERVER_ENDED;
 	members->own.row_changed = true;
 	gpt_members_record(members, true);
+}
+
+/* Nobody waits for them: what a server does not remove now, it removes when it is old. */
+void
+gpt_members_forget(GptMembers *members)
+{
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work != NULL && !member->asked)
+			(void) gpt_remote_send(
+				member->work,
+				psprintf("SELECT %s.gpt_member_end()", gpt_remote_schema(member->work)), 0, NULL,
+				false);
+		close_member(member);
+	}
+}
+
+static void
+close_member(GptMember *member)
+{
+	member->work = member->heart = NULL;
+	MemoryContextReset(member->context);
 }

@@ -34,7 +34,9 @@ gpt_members_lose(GptMembers *members, GptMember *member, const char *why)
 	gpt_remote_clip(member->error, why, sizeof(member->error));
 	member->work = member->heart = NULL;
 	member->result = NULL;
-	member->asked = member->ran = false;
+	member->asked = member->forgives = false;
+	member->runs = member->answered = member->ran = false;
+	member->fetched = member->fetched && members->keeps;
 	MemoryContextReset(member->context);
 	member->row.state = members->is_ending ? GPT_SERVER_ENDED : GPT_SERVER_LOST;
 	member->row.error = member->error;

@@ -75,14 +75,22 @@ put(GptMembers *members, GptMember *member, const char *part, int64 offset, cons
 					values);
 }
 
+/* Members that keep states are told which one the coordinator has. */
 static void
 take(GptMembers *members, GptMember *member, const char *part, const uint8 *sha256)
 {
+	char options[64];
 	GptRemoteValue values[] = {
 		{.bytes = part},
-		{.type = BYTEAOID, .bytes = sha256, .size = GPT_BLOB_HASH_SIZE, .is_binary = true}};
+		{.type = BYTEAOID, .bytes = sha256, .size = GPT_BLOB_HASH_SIZE, .is_binary = true},
+		{.bytes = NULL}};
 
-	gpt_members_ask(members, member, "gpt_member_take($1::text, $2, NULL::jsonb)", lengthof(values),
+	if (members->keeps && members->saved_step >= 0)
+	{
+		snprintf(options, sizeof(options), "{\"also\": " INT64_FORMAT "}", members->saved_step);
+		values[2].bytes = options;
+	}
+	gpt_members_ask(members, member, "gpt_member_take($1::text, $2, $3::jsonb)", lengthof(values),
 					values);
 }
 
@@ -91,6 +99,19 @@ static bool *
 flag_of(GptMember *member, const char *extension)
 {
 	return strcmp(extension, GPT_TOKENS) == 0 ? &member->has_tokens : &member->has_state;
+}
+
+static bool
+is_missing(const GptMembers *members, const char *extension)
+{
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work != NULL && !*flag_of(member, extension))
+			return true;
+	}
+	return false;
 }
 
 static File
@@ -155,11 +176,15 @@ void
 gpt_members_send_file(GptMembers *members, const char *part, const char *extension)
 {
 	uint8 sha256[GPT_BLOB_HASH_SIZE];
-	uint8 *buffer = palloc(PIECE_SIZE);
-	File file = open_file(members, extension);
+	uint8 *buffer;
 	off_t offset = 0;
+	File file;
 	size_t n;
 
+	if (!is_missing(members, extension))
+		return;
+	buffer = palloc(PIECE_SIZE);
+	file = open_file(members, extension);
 	hash_file(sha256, file, buffer);
 	while ((n = read_piece(buffer, file, offset)) > 0)
 	{
@@ -185,9 +210,21 @@ gpt_members_send_file(GptMembers *members, const char *part, const char *extensi
 	gpt_members_gather(members);
 	for (int i = 0; i < members->n; i++)
 	{
-		if (members->members[i].work != NULL)
-			*flag_of(&members->members[i], extension) = true;
+		GptMember *member = &members->members[i];
+
+		if (member->work != NULL)
+			*flag_of(member, extension) = true;
+		member->had_state = member->had_state || member->has_state;
 	}
+}
+
+void
+gpt_members_supply_data(GptMembers *members)
+{
+	if (members->is_local)
+		gpt_members_supply_rows(members);
+	else
+		gpt_members_send_file(members, "tokens", GPT_TOKENS);
 }
 
 void
@@ -227,6 +264,12 @@ gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *o
 	gpt_members_gather(members);
 }
 
+static bool
+lacks_update(const GptMember *member)
+{
+	return member->ran && !member->updated;
+}
+
 void
 gpt_members_send_update(GptMembers *members, uint32 crc)
 {
@@ -238,7 +281,7 @@ gpt_members_send_update(GptMembers *members, uint32 crc)
 	{
 		for (int i = 0; i < members->n; i++)
 		{
-			if (members->members[i].ran)
+			if (lacks_update(&members->members[i]))
 				put(members, &members->members[i], "update", (int64) offset, update + offset,
 					Min(members->update_size - offset, PIECE_SIZE));
 		}
@@ -246,7 +289,7 @@ gpt_members_send_update(GptMembers *members, uint32 crc)
 	}
 	for (int i = 0; i < members->n; i++)
 	{
-		if (members->members[i].ran)
+		if (lacks_update(&members->members[i]))
 			take(members, &members->members[i], "update", sha256);
 	}
 	gpt_members_gather(members);
@@ -254,8 +297,71 @@ gpt_members_send_update(GptMembers *members, uint32 crc)
 	{
 		GptMember *member = &members->members[i];
 
-		if (member->ran && gpt_members_number(member, "crc", PG_UINT32_MAX) != (int64) crc)
+		if (!lacks_update(member))
+			continue;
+		if (gpt_members_number(member, "crc", PG_UINT32_MAX) != (int64) crc)
 			raise_answer(member, "Its weights are not those of the other servers.");
+		member->updated = true;
+	}
+}
+
+/* What an answer to part "kept" says; an error there was forgiven. */
+static bool
+has_found(const GptMembers *members, const GptMember *member)
+{
+	const GptJson *answer;
+	const GptJson *found = NULL;
+
+	if (PQresultStatus(member->result) != PGRES_TUPLES_OK)
+	{
+		ereport(
+			LOG,
+			(errmsg("server \"%s\" cannot use what it has kept of job " INT64_FORMAT " of gpt: %s",
+					member->row.server, members->job->number, gpt_remote_message(member->work))));
+		return false;
+	}
+	if (PQntuples(member->result) == 1 && PQnfields(member->result) == 1)
+	{
+		answer = gpt_json_try_parse(PQgetvalue(member->result, 0, 0),
+									(size_t) PQgetlength(member->result, 0, 0), MOST_NODES,
+									psprintf("the answer of server \"%s\"", member->row.server));
+		found = answer == NULL ? NULL : gpt_json_field(answer, "found");
+	}
+	if (found == NULL || (found->type != GPT_JSON_TRUE && found->type != GPT_JSON_FALSE))
+		raise_answer(member, "It does not say whether it has found its state.");
+	return found->type == GPT_JSON_TRUE;
+}
+
+void
+gpt_members_take_kept(GptMembers *members, int64 step, uint32 crc)
+{
+	char options[128];
+	GptRemoteValue value = {.bytes = options};
+
+	snprintf(options, sizeof(options),
+			 "{\"step\": " INT64_FORMAT ", \"crc\": %u, \"also\": " INT64_FORMAT "}", step, crc,
+			 members->saved_step >= 0 ? members->saved_step : step);
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->work == NULL || !member->has_tokens || member->has_state ||
+			(members->in_round && member->missed))
+			continue;
+		gpt_members_ask(members, member, "gpt_member_take('kept'::text, NULL::bytea, $1::jsonb)", 1,
+						&value);
+		member->forgives = member->work != NULL;
+	}
+	gpt_members_gather(members);
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (!member->forgives)
+			continue;
+		member->forgives = false;
+		member->has_state = has_found(members, member);
+		member->had_state = member->had_state || member->has_state;
 	}
 }
 
@@ -270,6 +376,13 @@ keep_piece(const GptMembers *members, GptMember *member, size_t offset, size_t s
 		PQgetlength(member->result, 0, 0) != (int) size)
 		raise_answer(member, psprintf("A piece of its difference has not %zu bytes.", size));
 	memcpy(member->packed + offset, PQgetvalue(member->result, 0, 0), size);
+}
+
+/* What it has fetched it keeps, also of a member that makes the round again. */
+static bool
+lacks_difference(const GptMember *member)
+{
+	return member->ran && !member->fetched;
 }
 
 void
@@ -288,7 +401,7 @@ gpt_members_fetch(GptMembers *members)
 		snprintf(length, sizeof(length), "%zu", size);
 		for (int i = 0; i < members->n; i++)
 		{
-			if (members->members[i].ran)
+			if (lacks_difference(&members->members[i]))
 				gpt_members_ask(members, &members->members[i],
 								"gpt_member_delta($1::bigint, $2::integer)", lengthof(values),
 								values);
@@ -296,16 +409,19 @@ gpt_members_fetch(GptMembers *members)
 		gpt_members_gather(members);
 		for (int i = 0; i < members->n; i++)
 		{
-			if (members->members[i].ran)
+			if (lacks_difference(&members->members[i]))
 				keep_piece(members, &members->members[i], offset, size);
 		}
 	}
 	for (int i = 0; i < members->n; i++)
 	{
-		const GptMember *member = &members->members[i];
+		GptMember *member = &members->members[i];
 
-		if (member->ran && !lm_outer_check(member->packed, members->difference_size, members->total,
-										   GPT_DIFFERENCE_BITS, members->engine, &error))
+		if (!lacks_difference(member))
+			continue;
+		if (!lm_outer_check(member->packed, members->difference_size, members->total,
+							GPT_DIFFERENCE_BITS, members->engine, &error))
 			raise_answer(member, error.message);
+		member->fetched = true;
 	}
 }

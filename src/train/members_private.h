@@ -24,14 +24,24 @@ typedef struct GptMember
 	bool has_tokens;
 	bool has_state;
 	bool asked; /* the result of a statement is not there yet */
+	bool forgives; /* an error that the statement raises is a result */
 	PGresult *result; /* of the last statement, once it is there */
 	TimestampTz heard_at; /* a sign of life of its session */
 	bool beating; /* an answer is awaited ... */
 	TimestampTz beat_at; /* ... since then */
 	TimestampTz try_at; /* when to try again to reach it */
-	bool ran; /* the round */
-	TimestampTz ran_at; /* when its result was there */
+	bool had_state; /* in an earlier connection, perhaps */
+	/* Of a round, one after the other: */
+	bool runs; /* it makes its steps */
+	bool answered; /* it has made them; the result says what it has learnt of */
+	bool ran; /* that has been read */
+	bool fetched; /* its difference is here */
+	bool updated; /* it has the update */
+	bool missed; /* it was lost, and cannot make the round again */
+	bool returns; /* it is back, and has no state yet */
+	TimestampTz ran_at; /* when its last result was there */
 	int64 tokens;
+	double ms; /* of its steps */
 	uint8 *packed; /* its difference */
 	char address[LM_MESH_ADDRESS_SIZE]; /* of its mesh */
 } GptMember;
@@ -69,6 +79,7 @@ struct GptMembers
 	uint64 memory; /* of the plan */
 	bool has_joined; /* since the last round */
 	bool is_new; /* a server that cannot be reached is an error */
+	bool is_continued; /* from a checkpoint */
 	bool is_ending; /* one that is lost does not matter any more */
 	bool has_changed; /* since the epoch began */
 	int epoch;
@@ -79,8 +90,14 @@ struct GptMembers
 	bool in_round;
 	int64 round_begin;
 	int64 round_end;
+	char round_share[32]; /* of the training that is done; "": it ends by steps */
 	TimestampTz round_started_at;
 	int64 own_tokens;
+
+	/* Of members that keep their state at the beginning of each round (members_return.c): */
+	bool keeps;
+	int64 saved_step; /* of the job's checkpoint; negative: there is none */
+	uint32 round_crc; /* of the common weights at the beginning of the round */
 
 	/* Of outer steps: [total] floats. */
 	LmEngine *engine;
@@ -122,11 +139,44 @@ extern void gpt_members_ask(GptMembers *members, GptMember *member, const char *
 /* Looks what has arrived, and who is lost. Never waits. */
 extern void gpt_members_look(GptMembers *members);
 
-/* Waits until nobody is asked any more: each is lost, or its result is there and no error. */
+/*
+ * Waits until nobody is asked any more, but for the steps of a round: each is lost, or its result
+ * is there and no error. _runs: also of these.
+ */
 extern void gpt_members_gather(GptMembers *members);
+extern void gpt_members_gather_runs(GptMembers *members);
 
 /* Waits for a short time, or until something happens. */
 extern void gpt_members_wait(GptMembers *members);
+
+/* ---- src/train/members.c ---------------------------------------------------------- */
+
+/* Tries to reach a lost server, where it is time to; true if it is a member then. */
+extern bool gpt_members_call(GptMembers *members, GptMember *member);
+
+/* ---- src/train/members_round.c ---------------------------------------------------- */
+
+/* Asks a member for its steps of the round. */
+extern void gpt_members_ask_round(GptMembers *members, GptMember *member);
+
+/* Reads what those who have made their steps answer. */
+extern void gpt_members_read_answers(GptMembers *members);
+
+/* ---- src/train/members_return.c --------------------------------------------------- */
+
+/*
+ * Those who were lost in a round and have kept its beginning come back and make it again, if their
+ * difference is missing. crc: that of the weights after the round, once its update is made: then
+ * all come back that do not have it. False: servers are lost still. Never waits for long.
+ */
+extern bool gpt_members_bring_back(GptMembers *members, const uint32 *crc);
+
+/* The same, until nobody is missing. */
+extern void gpt_members_finish_runs(GptMembers *members);
+extern void gpt_members_finish_round(GptMembers *members, uint32 crc);
+
+/* Whether all servers are there and have the weights. */
+extern bool gpt_members_are_complete(const GptMembers *members);
 
 /* ---- src/train/members_step.c ----------------------------------------------------- */
 
@@ -155,6 +205,9 @@ extern void gpt_members_put_base(GptJsonWriter *spec, const GptMembers *members)
 /* Sends a file of the run to all members that lack it, who then use it. */
 extern void gpt_members_send_file(GptMembers *members, const char *part, const char *extension);
 
+/* Sends the tokens, or what is needed to encode rows of their own, to those without. */
+extern void gpt_members_supply_data(GptMembers *members);
+
 /* Sends a tokenizer to all members without a token file, who use it; options: JSON, or NULL. */
 extern void gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *options);
 
@@ -169,11 +222,17 @@ extern void gpt_members_supply_rows(GptMembers *members);
 
 /* ---- src/train/members_parts.c again ---------------------------------------------- */
 
-/* Fetches the packed differences of all that ran. */
+/* Fetches the packed differences of all that ran and whose are not here yet. */
 extern void gpt_members_fetch(GptMembers *members);
 
-/* Sends the packed update to all that ran, who then have weights of this CRC. */
+/* Sends the packed update to all that ran and lack it, who then have weights of this CRC. */
 extern void gpt_members_send_update(GptMembers *members, uint32 crc);
+
+/*
+ * All that have tokens and no state take what they have kept of that step, with parameters of that
+ * CRC, if they have.
+ */
+extern void gpt_members_take_kept(GptMembers *members, int64 step, uint32 crc);
 
 /* A number in the answer of a member: an error unless it is one from 0 to most. */
 extern int64 gpt_members_number(const GptMember *member, const char *name, int64 most);

@@ -18,7 +18,6 @@
 #define MOST_MS ((int64) 1000 * 60 * 60 * 24 * 365)
 
 static int64 steps_of_round(const GptMembers *members, const GptTrainState *state);
-static void read_answers(GptMembers *members, bool last);
 static void make_update(GptMembers *members, LmTrainer *trainer);
 static void note_speeds(GptMembers *members, const GptTrainState *state, TimestampTz own_end);
 
@@ -60,12 +59,6 @@ gpt_members_are_common(const GptMembers *members)
 bool
 gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
 {
-	char first[32];
-	char steps[32];
-	char epoch[32];
-	char share[64];
-	GptRemoteValue values[] = {
-		{.bytes = first}, {.bytes = steps}, {.bytes = epoch}, {.bytes = NULL}};
 	double done = lm_trainer_options(trainer)->share;
 
 	if (members->in_round)
@@ -73,6 +66,8 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 	if (!members->has_joined)
 		return false;
 	members->has_joined = false;
+	if (members->keeps && !gpt_members_are_complete(members))
+		return false;
 	MemoryContextReset(members->scratch);
 	if (members->by_step)
 		return gpt_members_begin_steps(members, state, trainer);
@@ -85,31 +80,45 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 	members->round_started_at = GetCurrentTimestamp();
 	members->own_tokens = 0;
 	memcpy(members->common, lm_trainer_params(trainer), members->total * sizeof(float));
-	snprintf(first, sizeof(first), INT64_FORMAT, members->round_begin);
-	snprintf(steps, sizeof(steps), INT64_FORMAT, members->round_end - members->round_begin);
-	snprintf(epoch, sizeof(epoch), "%d", members->epoch);
+	members->round_share[0] = '\0';
 	if (members->total_time > 0)
-	{
-		snprintf(share, sizeof(share), "%.9f", Min(1, Max(0, done)));
-		values[3].bytes = share;
-	}
+		snprintf(members->round_share, sizeof(members->round_share), "%.9f", Min(1, Max(0, done)));
+	if (members->keeps)
+		members->round_crc = gpt_members_crc(trainer);
 	for (int i = 0; i < members->n; i++)
 	{
 		GptMember *member = &members->members[i];
 
-		member->ran = false;
-		if (member->work == NULL)
-			continue;
-		member->row.epoch = members->epoch;
-		member->row_changed = true;
-		gpt_members_ask(members, member,
-						"gpt_member_run($1::bigint, $2::bigint, $3::integer, NULL::jsonb, "
-						"$4::float8)",
-						lengthof(values), values);
+		member->answered = member->ran = member->fetched = member->updated = false;
+		member->missed = false;
+		if (member->work != NULL)
+			gpt_members_ask_round(members, member);
 	}
 	members->own.row.epoch = members->epoch;
 	members->own.row_changed = true;
 	return true;
+}
+
+void
+gpt_members_ask_round(GptMembers *members, GptMember *member)
+{
+	char first[32];
+	char steps[32];
+	char epoch[32];
+	GptRemoteValue values[] = {
+		{.bytes = first}, {.bytes = steps}, {.bytes = epoch}, {.bytes = NULL}};
+
+	snprintf(first, sizeof(first), INT64_FORMAT, members->round_begin);
+	snprintf(steps, sizeof(steps), INT64_FORMAT, members->round_end - members->round_begin);
+	snprintf(epoch, sizeof(epoch), "%d", members->epoch);
+	if (members->round_share[0] != '\0')
+		values[3].bytes = members->round_share;
+	member->row.epoch = members->epoch;
+	member->row_changed = true;
+	gpt_members_ask(members, member,
+					"gpt_member_run($1::bigint, $2::bigint, $3::integer, NULL::jsonb, $4::float8)",
+					lengthof(values), values);
+	member->runs = member->asked;
 }
 
 /* Where time ends the training, the last round is as short as the time that is left. */
@@ -138,6 +147,7 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 	const char *phase = members->progress->phase;
 	MemoryContext old_context;
 	TimestampTz own_end;
+	uint32 crc;
 
 	if (members->by_step)
 	{
@@ -150,43 +160,47 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 	members->own.row_changed = true;
 	gpt_members_look(members);
 	if (state->step < members->round_end && !last)
+	{
+		if (members->keeps)
+			(void) gpt_members_bring_back(members, NULL);
 		return;
+	}
 	old_context = MemoryContextSwitchTo(members->scratch);
 	own_end = GetCurrentTimestamp();
 	/* Seen where it lasts. */
 	members->progress->phase = "waiting for the end of the round";
-	gpt_members_gather(members);
+	gpt_members_finish_runs(members);
 	members->progress->phase = phase;
-	read_answers(members, last);
 	note_speeds(members, state, own_end);
-	gpt_members_fetch(members);
 	make_update(members, trainer);
-	gpt_members_send_update(members, gpt_members_crc(trainer));
+	crc = gpt_members_crc(trainer);
+	gpt_members_finish_round(members, crc);
 	members->in_round = false;
 	gpt_members_record(members, false);
 	MemoryContextSwitchTo(old_context);
 }
 
-/* Those who have come to the end of the round. */
-static void
-read_answers(GptMembers *members, bool last)
+void
+gpt_members_read_answers(GptMembers *members)
 {
 	for (int i = 0; i < members->n; i++)
 	{
 		GptMember *member = &members->members[i];
 		int64 step;
 
-		member->ran = member->work != NULL && member->result != NULL;
-		if (!member->ran)
+		if (!member->answered)
 			continue;
+		member->answered = false;
 		step = gpt_members_number(member, "step", PG_INT64_MAX / 2);
 		if (step != members->round_end)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("server \"%s\" is at step " INT64_FORMAT
 								   " of the training, not " INT64_FORMAT,
 								   member->row.server, step, members->round_end)));
+		member->ran = true;
 		member->row.step = step;
 		member->tokens = gpt_members_number(member, "tokens", PG_INT64_MAX / 2);
+		member->ms = (double) gpt_members_number(member, "ms", MOST_MS);
 	}
 }
 
@@ -205,14 +219,12 @@ note_speeds(GptMembers *members, const GptTrainState *state, TimestampTz own_end
 	for (int i = 0; i < members->n; i++)
 	{
 		GptMember *member = &members->members[i];
-		double ms;
 
 		if (!member->ran)
 			continue;
-		ms = (double) gpt_members_number(member, "ms", MOST_MS);
-		member->row.steps_per_second = steps * 1000 / Max(ms, 1);
+		member->row.steps_per_second = steps * 1000 / Max(member->ms, 1);
 		member->row.waiting_share =
-			Max(0, 1 - ms * 1000 / (double) Max(1, end - members->round_started_at));
+			Max(0, 1 - member->ms * 1000 / (double) Max(1, end - members->round_started_at));
 		member->row_changed = true;
 	}
 	members->own.row.step = state->step;
@@ -242,7 +254,7 @@ make_update(GptMembers *members, LmTrainer *trainer)
 
 	for (int i = 0; i < members->n; i++)
 	{
-		if (members->members[i].ran)
+		if (members->members[i].fetched)
 			tokens += (double) members->members[i].tokens;
 	}
 	tokens = Max(tokens, 1);
@@ -259,7 +271,7 @@ make_update(GptMembers *members, LmTrainer *trainer)
 	{
 		const GptMember *member = &members->members[i];
 
-		if (member->ran)
+		if (member->fetched)
 			lm_outer_add(members->sum, member->packed, (float) ((double) member->tokens / tokens),
 						 total, GPT_DIFFERENCE_BITS, engine);
 	}

@@ -48,7 +48,7 @@ check_result(GptMembers *members, GptMember *member)
 	if (state != NULL && strlen(state) == 5 &&
 		gpt_members_is_loss(MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4])))
 		gpt_members_lose(members, member, gpt_remote_message(member->work));
-	else if (!members->is_ending)
+	else if (!members->is_ending && !member->forgives)
 	{
 		if (PQresultStatus(member->result) == PGRES_FATAL_ERROR)
 			gpt_members_blame(members, member, gpt_remote_message(member->work));
@@ -71,6 +71,8 @@ look_at_work(GptMembers *members, GptMember *member)
 			if (!member->asked)
 				return;
 			member->asked = false;
+			member->answered = member->answered || member->runs;
+			member->runs = false;
 			member->result = result;
 			member->heard_at = member->ran_at = GetCurrentTimestamp();
 			member->row.seen_at = member->heard_at;
@@ -152,8 +154,8 @@ gpt_members_wait(GptMembers *members)
 	gpt_progress_tick(members->progress);
 }
 
-void
-gpt_members_gather(GptMembers *members)
+static void
+gather(GptMembers *members, bool of_runs)
 {
 	for (;;)
 	{
@@ -161,9 +163,25 @@ gpt_members_gather(GptMembers *members)
 
 		gpt_members_look(members);
 		for (int i = 0; i < members->n; i++)
-			asked = asked || members->members[i].asked;
+		{
+			const GptMember *member = &members->members[i];
+
+			asked = asked || (member->asked && (of_runs || !member->runs));
+		}
 		if (!asked)
 			return;
 		gpt_members_wait(members);
 	}
+}
+
+void
+gpt_members_gather(GptMembers *members)
+{
+	gather(members, false);
+}
+
+void
+gpt_members_gather_runs(GptMembers *members)
+{
+	gather(members, true);
 }

@@ -48,6 +48,7 @@ gpt_membership_open(const GptMemberSpec *spec)
 	/* One that was started before has threads of another priority. */
 	gpt_bridge_stop_engine();
 	gpt_nice_init();
+	gpt_kept_sweep();
 	current = member;
 }
 
@@ -186,6 +187,7 @@ limit_of(const GptMembership *member, GptMemberPart part)
 			return 2 * gpt_settings_max_memory() + GPT_MAX_TOKENIZER_SIZE;
 		case GPT_PART_UPDATE:
 			return (int64) member->update_size;
+		case GPT_PART_KEPT:
 		case GPT_N_PARTS:
 			break;
 	}
@@ -195,9 +197,9 @@ limit_of(const GptMembership *member, GptMemberPart part)
 static GptMemberStage
 stage_for(GptMemberPart part)
 {
-	return part == GPT_PART_UPDATE		 ? GPT_MEMBER_RAN
-		   : part == GPT_PART_CHECKPOINT ? GPT_MEMBER_HAS_TOKENS
-										 : GPT_MEMBER_BEGUN;
+	return part == GPT_PART_UPDATE								  ? GPT_MEMBER_RAN
+		   : part == GPT_PART_CHECKPOINT || part == GPT_PART_KEPT ? GPT_MEMBER_HAS_TOKENS
+																  : GPT_MEMBER_BEGUN;
 }
 
 void
@@ -205,6 +207,10 @@ gpt_membership_put(GptMemberPart part, int64 offset, const void *bytes, size_t s
 {
 	GptMembership *member = member_at(stage_for(part));
 
+	if (part == GPT_PART_KEPT)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("part \"%s\" cannot be sent", gpt_member_part_name(part)),
+						errdetail("It is a file of this server.")));
 	gpt_received_append(&member->parts[part], (int) part, offset, bytes, size,
 						limit_of(member, part));
 	gpt_pulse_end();
@@ -254,8 +260,10 @@ gpt_membership_use(GptMemberPart part, const uint8 *sha256, const GptMemberUse *
 {
 	GptMembership *member = member_at(stage_for(part));
 	GptJsonWriter answer = {NULL};
+	bool found;
 
-	gpt_received_check(&member->parts[part], (int) part, sha256);
+	if (part != GPT_PART_KEPT)
+		gpt_received_check(&member->parts[part], (int) part, sha256);
 	if (use->members > 0)
 	{
 		member->spec.member = use->member;
@@ -274,13 +282,26 @@ gpt_membership_use(GptMemberPart part, const uint8 *sha256, const GptMemberUse *
 			describe_tokens(member, &answer);
 			break;
 		case GPT_PART_CHECKPOINT:
-			gpt_membership_take_state(member);
+			gpt_membership_take_state(member, member->parts[part].file, NULL);
+			gpt_received_reset(&member->parts[part]);
+			if (member->spec.keeps)
+				gpt_membership_keep(member, use->also);
 			describe_state(member, &answer);
 			break;
 		case GPT_PART_UPDATE:
 			gpt_membership_update(member);
+			/* It is not applied twice, if keeping is interrupted. */
+			member->stage = GPT_MEMBER_HAS_TOKENS;
+			if (member->spec.keeps)
+				gpt_membership_keep(member, use->also);
 			member->stage = GPT_MEMBER_READY;
 			describe_state(member, &answer);
+			break;
+		case GPT_PART_KEPT:
+			found = gpt_membership_take_kept(member, use);
+			gpt_json_put_boolean(&answer, "found", found);
+			if (found)
+				describe_state(member, &answer);
 			break;
 		case GPT_N_PARTS:
 			break;

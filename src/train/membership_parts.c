@@ -18,8 +18,9 @@
 
 #define PIECE_SIZE (1024 * 1024)
 
-GPT_WORDS(gpt_member_part_name, [GPT_PART_TOKENIZER] = "tokenizer", [GPT_PART_TOKENS] = "tokens",
-		  [GPT_PART_CHECKPOINT] = "checkpoint", [GPT_PART_UPDATE] = "update");
+GPT_WORDS(
+	gpt_member_part_name, [GPT_PART_TOKENIZER] = "tokenizer", [GPT_PART_TOKENS] = "tokens",
+	[GPT_PART_CHECKPOINT] = "checkpoint", [GPT_PART_UPDATE] = "update", [GPT_PART_KEPT] = "kept");
 
 void
 gpt_received_reset(GptReceived *part)

@@ -10,6 +10,7 @@
 
 #include "core/json_writer.h"
 #include "corpus/spool.h"
+#include "store/kept_files.h"
 #include "train/checkpoint.h"
 #include "train/gradient_mesh.h"
 #include "train/membership.h"
@@ -50,6 +51,7 @@ typedef struct GptMembership
 	/* From here on what a checkpoint brings, in a context of its own. */
 	MemoryContext state_context;
 	uint64 generation; /* of the engine that the trainer lives in */
+	GptCheckpoint *checkpoint; /* where it came from, without the weights */
 	GptTrainPlan plan;
 	uint64 memory; /* bytes that the state takes */
 	GptCorpus *corpus;
@@ -57,7 +59,7 @@ typedef struct GptMembership
 	GptTraining training; /* its trainer is NULL where there is no state */
 	GptGradientMesh *mesh; /* NULL: none is open; it outlives a state while it is not connected */
 	bool is_stepping; /* over the mesh, which an error closes */
-	/* of rounds: [total], allocated by the first one */
+	/* of rounds: [total], allocated with the state, or by the first round */
 	float *common; /* parameters at the last common step */
 	float *left; /* what packing has left */
 	uint8 *packed; /* the difference of this round */
@@ -103,8 +105,11 @@ extern void gpt_membership_encode(GptMembership *member, const char *agreed, Gpt
 /* Frees what a checkpoint has brought; the stage becomes GPT_MEMBER_HAS_TOKENS at most. */
 extern void gpt_membership_drop_state(GptMembership *member);
 
-/* Takes the received checkpoint as the state. */
-extern void gpt_membership_take_state(GptMembership *member);
+/*
+ * Takes a checkpoint as the state: that of an open file, which stays the caller's. path NULL: it
+ * was received; otherwise it is one that this server has kept.
+ */
+extern void gpt_membership_take_state(GptMembership *member, File file, const char *path);
 
 /* CRC-32C of the parameters, with which members that should be equal are compared. */
 extern uint32 gpt_membership_crc(const GptMembership *member);
@@ -115,7 +120,18 @@ extern void gpt_membership_check(const GptMembership *member, const GptCheckpoin
 /* Bytes that the state takes beside the trainer: batches, references, and those of rounds. */
 extern uint64 gpt_membership_extra_memory(const GptTrainPlan *plan, size_t parameters);
 
+/* ---- src/train/membership_kept.c ------------------------------------------------ */
+
+/* Keeps the present state, and that of step `also` if it is there; a failure is a warning. */
+extern void gpt_membership_keep(GptMembership *member, int64 also);
+
+/* Takes what was kept of a step as the state; false if it is not there, or has another CRC. */
+extern bool gpt_membership_take_kept(GptMembership *member, const GptMemberUse *use);
+
 /* ---- src/train/membership_run.c ------------------------------------------------- */
+
+/* Allocates what rounds need, unless that is done; the parameters are the common ones. */
+extern void gpt_membership_allocate_round(GptMembership *member);
 
 extern void gpt_membership_steps(GptMembership *member, const GptMemberRun *run,
 								 GptJsonWriter *answer);

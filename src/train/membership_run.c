@@ -34,8 +34,8 @@ total_of(const GptMembership *member)
 }
 
 /* The first round begins where the checkpoint was: there all members are equal. */
-static void
-begin_round(GptMembership *member)
+void
+gpt_membership_allocate_round(GptMembership *member)
 {
 	size_t total = total_of(member);
 	MemoryContext context = member->state_context;
@@ -89,7 +89,7 @@ gpt_membership_steps(GptMembership *member, const GptMemberRun *run, GptJsonWrit
 
 	if (run->share >= 0)
 		lm_trainer_options(training->trainer)->share = run->share;
-	begin_round(member);
+	gpt_membership_allocate_round(member);
 	for (int64 i = 0; i < run->steps; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -34,6 +34,7 @@ gpt_membership_drop_state(GptMembership *member)
 	}
 	MemSet(training, 0, sizeof(GptTraining));
 	member->corpus = NULL;
+	member->checkpoint = NULL;
 	member->common = member->left = NULL;
 	member->packed = NULL;
 	member->packed_size = 0;
@@ -114,8 +115,16 @@ restore(GptMembership *member, GptCheckpoint *checkpoint)
 		return;
 	if (checkpoint->state.has_best)
 		best = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	if (checkpoint->path != NULL)
+	{
+		gpt_membership_allocate_round(member);
+		checkpoint->outer = member->left;
+		checkpoint->outer_count = lm_trainer_table(training->trainer)->total;
+	}
 	gpt_checkpoint_read_weights(checkpoint, training->trainer, best, &training->reference,
 								&member->progress);
+	if (member->common != NULL)
+		memcpy(member->common, lm_trainer_params(training->trainer), size);
 	if (best != NULL)
 		pfree(best);
 	training->state.step = checkpoint->state.step;
@@ -148,9 +157,8 @@ find_base(const GptMembership *member, const GptTrainPlan *plan)
 }
 
 void
-gpt_membership_take_state(GptMembership *member)
+gpt_membership_take_state(GptMembership *member, File file, const char *path)
 {
-	GptReceived *part = &member->parts[GPT_PART_CHECKPOINT];
 	const GptMemberSpec *spec = &member->spec;
 	GptCheckpoint *checkpoint;
 	GptTrainBase *base = NULL;
@@ -161,7 +169,7 @@ gpt_membership_take_state(GptMembership *member)
 		AllocSetContextCreate(member->context, "gpt member state", ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(member->state_context);
 	gpt_progress_start(&member->progress, GPT_NO_JOB);
-	checkpoint = gpt_checkpoint_receive(part->file, &spec->run_id);
+	checkpoint = gpt_checkpoint_receive(file, path == NULL ? NULL : pstrdup(path), &spec->run_id);
 	member->corpus = gpt_corpus_receive(
 		&member->dataset, member->tokens_crc, spec->is_local, &checkpoint->corpus,
 		gpt_tokenizer_from_json(checkpoint->tokenizer, checkpoint->tokenizer_size));
@@ -184,8 +192,8 @@ gpt_membership_take_state(GptMembership *member)
 		gpt_train_base_read_frozen(member->training.trainer, base);
 	restore(member, checkpoint);
 	member->progress.step = member->training.state.step;
+	member->checkpoint = checkpoint;
 	MemoryContextSwitchTo(old_context);
-	gpt_received_reset(part);
 	member->stage = GPT_MEMBER_READY;
 }
 

@@ -202,6 +202,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	gpt_publish(job, publish_version, &ending, leave_slot, &progress);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d",
 						 job->number, job->model, ending.version)));
+	if (members != NULL)
+		gpt_members_forget(members);
 	gpt_train_free(&result);
 	gpt_corpus_free(corpus);
 }

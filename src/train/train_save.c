@@ -104,6 +104,8 @@ restore(void *context, GptTrainState *state, LmTrainer *trainer, float **best,
 			*best = MemoryContextAllocHuge(CurrentMemoryContext,
 										   lm_trainer_table(trainer)->total * sizeof(float));
 		gpt_checkpoint_read_weights(saver->from, trainer, *best, reference, saver->progress);
+		if (saver->members != NULL)
+			gpt_members_saved(saver->members, state->step);
 	}
 	else if (saver->base != NULL)
 	{
@@ -159,11 +161,13 @@ before_step(void *context, const GptTrainState *state, LmTrainer *trainer, const
 
 	while (!gpt_members_begin(saver->members, state, trainer))
 	{
-		if (!gpt_members_join(saver->members, state))
+		if (!gpt_members_join(saver->members, state) ||
+			gpt_members_supply_kept(saver->members, state, trainer))
 			continue;
 		saver->next.state = *state;
 		gpt_transaction_flush();
 		gpt_checkpoint_write(&saver->next, trainer, best, reference, saver->progress);
+		gpt_members_saved(saver->members, state->step);
 		gpt_members_supply(saver->members);
 	}
 }
@@ -213,6 +217,8 @@ write_checkpoint(GptTrainSaver *saver, const GptTrainState *state, LmTrainer *tr
 	saver->next.state = *state;
 	gpt_transaction_flush();
 	gpt_checkpoint_write(&saver->next, trainer, best, reference, saver->progress);
+	if (saver->members != NULL)
+		gpt_members_saved(saver->members, state->step);
 	gpt_transaction_begin(&transaction, GPT_COMMIT_LOCAL);
 	gpt_job_set_checkpoint(saver->job->number, state->step);
 	gpt_transaction_commit(&transaction);

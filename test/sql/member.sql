@@ -99,6 +99,78 @@ SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
 SELECT send('checkpoint', pg_read_binary_file(:'checkpoint'));
 SELECT gpt_member_end();
 
+-- what a member keeps: the beginning of a round, for another session of its role in its place
+CREATE FUNCTION kept(step bigint, crc bigint, also bigint DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT gpt_member_take('kept', NULL, jsonb_build_object('step', step, 'crc', crc, 'also', also))
+$$;
+CREATE FUNCTION kept_steps(run uuid, first bigint) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg((n - first)::text, ' ' ORDER BY n)
+	FROM (SELECT substring(name FROM '_(\d+)\.kept$')::bigint AS n FROM pg_ls_dir('gpt') name WHERE name LIKE format('pgsql\_tmp\_%s\_m%%', run)) s
+$$;
+SELECT gpt_member_begin(spec(1, 2, '{"keep": 1}'));
+SELECT gpt_member_begin(spec(1, 2, '{"keep": true}')) IS NOT NULL AS begun;
+SELECT kept(:step, 0);
+SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
+SELECT gpt_member_put('kept', 0, 'x');
+SELECT gpt_member_take('kept', NULL);
+SELECT gpt_member_take('kept', NULL, '{"step": 0}');
+SELECT kept(:step, 0) AS nothing_yet;
+SELECT send('checkpoint', pg_read_binary_file(:'checkpoint')) ->> 'crc' AS crc0 \gset
+SELECT gpt_member_run(:step, 5, 1) IS NOT NULL AS ran;
+SELECT gpt_member_take('update', sha256(:'update'), jsonb_build_object('also', :step)) ->> 'crc' AS crc FROM (SELECT gpt_member_put('update', 0, :'update')) s \gset
+SELECT kept_steps(:'run_id', :step);
+SELECT gpt_member_run(:step + 5, 5, 1) IS NOT NULL AS ran, gpt_member_delta(0, 16777216) AS second \gset
+SELECT gpt_member_take('update', sha256(:'update'), jsonb_build_object('also', :step)) ->> 'crc' AS last FROM (SELECT gpt_member_put('update', 0, :'update')) s \gset
+SELECT kept_steps(:'run_id', :step) AS also_the_first;
+\c -
+SET client_min_messages = error;
+SELECT gpt_member_begin(spec(1, 2, '{"keep": true}')) IS NOT NULL AS begun;
+SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
+SELECT kept(:step + 5, :crc) AS was_not_wanted;
+SELECT kept(:step, :crc) AS other_weights;
+SELECT kept(:step, :crc0, :step + 10) ->> 'found' AS found;
+SELECT gpt_member_run(:step, 5, 1) IS NOT NULL AS ran, gpt_member_delta(0, 16777216) = :'delta' AS same;
+SELECT gpt_member_take('update', sha256(:'update'), jsonb_build_object('also', :step + 10)) ->> 'crc' = :'crc' AS same FROM (SELECT gpt_member_put('update', 0, :'update')) s;
+SELECT gpt_member_run(:step + 5, 5, 1) IS NOT NULL AS ran, gpt_member_delta(0, 16777216) = :'second' AS same_with_what_was_left;
+SELECT kept(:step + 10, :last) ->> 'found' AS found;
+SELECT kept_steps(:'run_id', :step) AS the_last_alone;
+SELECT gpt_member_end();
+-- rule: another member, and another role, find nothing
+SELECT gpt_member_begin(spec(1, 3, '{"keep": true, "member": 2}')) IS NOT NULL AS begun;
+SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
+SELECT kept(:step + 10, :last) AS of_another_member;
+SELECT gpt_member_end(), gpt_member_end();
+CREATE ROLE member_stranger;
+GRANT EXECUTE ON FUNCTION gpt_member_begin, gpt_member_put, gpt_member_take, gpt_member_end TO member_stranger;
+GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) TO member_stranger;
+SELECT spec(1, 2, '{"keep": true}') AS spec \gset
+SET ROLE member_stranger;
+SELECT gpt_member_begin(:'spec') IS NOT NULL AS begun;
+SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
+SELECT kept(:step + 10, :last) AS of_another_role;
+SELECT gpt_member_end(), gpt_member_end();
+RESET ROLE;
+DROP OWNED BY member_stranger;
+DROP ROLE member_stranger;
+-- rule: the second end removes it; one that is damaged is an error, and the member waits for a checkpoint
+SELECT gpt_member_begin(spec(1, 2, '{"keep": true}')) IS NOT NULL AS begun;
+SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
+SELECT kept(:step + 10, :last) ->> 'found' AS found;
+SELECT gpt_member_end();
+SELECT kept_steps(:'run_id', :step) AS still_there;
+SELECT 'gpt/' || name AS file FROM pg_ls_dir('gpt') name WHERE name LIKE format('pgsql\_tmp\_%s\_m1\_%%', :'run_id') \gset
+SELECT lo_from_bytea(0, set_byte(pg_read_binary_file(:'file'), 9000, get_byte(pg_read_binary_file(:'file'), 9000) # 1)) AS damaged \gset
+SELECT lo_export(:damaged, :'file'), lo_unlink(:damaged);
+SELECT gpt_member_begin(spec(1, 2, '{"keep": true}')) IS NOT NULL AS begun;
+SELECT send('tokens', pg_read_binary_file(:'tokens')) ->> 'windows' AS windows;
+SELECT set_config('gpt_test.kept', format('SELECT kept(%s, %s)', :step + 10, :last), false) IS NOT NULL AS set;
+DO $$ BEGIN EXECUTE current_setting('gpt_test.kept'); EXCEPTION WHEN data_corrupted THEN RAISE EXCEPTION '%', regexp_replace(SQLERRM, '_tmp_[^.]*', 'RUN'); END $$;
+SELECT gpt_member_run(0, 1, 0);
+SELECT gpt_member_end();
+SELECT gpt_member_end();
+SELECT kept_steps(:'run_id', :step) AS removed;
+DROP FUNCTION kept, kept_steps;
+
 -- rows of its own: with the settings of the job but not its limits, in a transaction that only reads; a tokenizer by agreement
 CREATE SCHEMA kept;
 CREATE VIEW kept.own AS SELECT body FROM line WHERE body ~ current_setting('app.part') AND current_setting('gpt.max_memory') <> '77MB'

@@ -30,7 +30,9 @@ sub train
 {
 	my ($model, $options) = @_;
 
-	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "data": "dealt", "layers": 1,
+	# Rows are dealt out unless a test says more.
+	$options = qq{"data": "dealt", $options} if $options =~ /"servers"/;
+	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "layers": 1,
 		"heads": 2, "channels": 32, "context": 32, "batch_size": 4, "threads": 1, "warmup_steps": 1, "learning_rate": 0.01, $options}')});
 }
 
@@ -81,6 +83,15 @@ sub reaches
 	return wait_for("SELECT count(*) FILTER (WHERE state = 'training' AND step > 0) = 3 AND max(step) >= $steps FROM gpt_job_servers WHERE job = $job");
 }
 
+# The hash of a model's weights, without the head of their object, which names the model and the run.
+sub hash_of
+{
+	my ($model) = @_;
+
+	return query("SELECT sha256(substr(object, 9 + get_byte(object, 0) + 256 * get_byte(object, 1) + 65536 * get_byte(object, 2)))
+		FROM (SELECT lo_get(weights) AS object FROM gpt_models WHERE model = '$model') o");
+}
+
 # Functions that other roles have made there, and that arguments of no type would find first.
 $east->safe_psql('postgres', join '', map { "CREATE FUNCTION gpt_member_$_ LANGUAGE plpgsql AS 'BEGIN RAISE ''another function''; END';" }
 	  'put(text, text, bytea) RETURNS void', 'take(text, bytea) RETURNS jsonb', 'run(text, text, text, text, text) RETURNS jsonb',
@@ -97,6 +108,23 @@ is(query("SELECT string_agg(concat_ws(' ', member, server, state, step, epoch, s
 cmp_ok(query(q{SELECT gpt_perplexity('three', body) / gpt_perplexity('one', body) FROM line WHERE id = 7}), '<', 1.25,
 	'after a third of the steps the loss is near that of one server');
 is($east->safe_psql('postgres', 'SELECT count(*) FROM gpt_models'), 0, 'nothing is left on the others');
+
+# rule: what is lost is made again, with the same bits
+my $calm = train('calm', '"servers": ["east", "west"], "sync": 10, "steps": 100, "channels": 96, "batch_size": 16');
+job_ends($calm, 'succeeded', 'servers train undisturbed');
+my $killed = train('killed', '"servers": ["east", "west"], "sync": 10, "steps": 100, "channels": 96, "batch_size": 16');
+reaches($killed, 10);
+kill_process(member_of($east));
+wait_for("SELECT error IS NOT NULL FROM gpt_job_servers WHERE job = $killed AND member = 1");
+kill_process(query("SELECT pid FROM gpt_stat_progress_train WHERE job = $killed"));
+poll('SELECT true');
+job_ends($killed, 'succeeded', 'a member and the worker are killed, and the job succeeds');
+is(hash_of('killed'), hash_of('calm'), 'the weights are those of the undisturbed training');
+unlike(query("SELECT note FROM gpt_jobs WHERE job = $killed"), qr/came back without/, 'no server has come back without its state');
+for my $node ($east, $west)
+{
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_ls_dir('gpt')}), 'nothing that members kept is left on ' . $node->name);
+}
 
 # rule: servers train on rows of their own, which stay there
 fill_line($east, 401, 600);
@@ -175,7 +203,8 @@ query("SELECT gpt_cancel($cancelled)");
 job_ends($cancelled, 'cancelled', 'a job over servers is cancelled');
 ok($east->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'gpt' AND backend_type = 'client backend'}), 'its sessions end with it');
 
-# rule: a server that is lost comes back
+# rule: a server that is lost comes back, also one that cannot keep its state
+chmod 0500, $east->data_dir . '/gpt';
 my $lossy = train('lossy', qq{"servers": ["east", "west"], "sync": 20, "steps": $many});
 reaches($lossy, 20);
 kill_process(member_of($east));
@@ -183,6 +212,9 @@ cmp_ok(wait_for("SELECT state = 'lost' OR error IS NOT NULL FROM gpt_job_servers
 reaches($lossy, 40);
 wait_for("SELECT state = 'training' AND epoch > 1 FROM gpt_job_servers WHERE job = $lossy AND member = 1");
 like(query("SELECT state || epoch || error FROM gpt_job_servers WHERE job = $lossy AND member = 1"), qr/^training[2-9]/, 'it is back, in a later epoch');
+like(query("SELECT note FROM gpt_jobs WHERE job = $lossy"), qr/server "east" came back without what it had kept of step \d+/, 'without its moments, which the note says');
+like(slurp_file($east->logfile), qr/WARNING:  could not create file "gpt\/pgsql_tmp_[^"]*\.kept\.tmp": Permission denied/, 'and its log why');
+chmod 0700, $east->data_dir . '/gpt';
 kill('STOP', my $silent = member_of($west));
 wait_for("SELECT error LIKE 'it was silent for gpt.peer_timeout%' FROM gpt_job_servers WHERE job = $lossy AND member = 2");
 is(query("SELECT substr(error, 1, 34) FROM gpt_job_servers WHERE job = $lossy AND member = 2"), 'it was silent for gpt.peer_timeout', 'a session that stops in the middle is lost');
@@ -192,7 +224,7 @@ ok(poll("SELECT step % 20 > 0 FROM gpt_job_servers WHERE job = $lossy AND member
 $west->stop('immediate');
 ok(poll(qq{SELECT note ~ '^waiting for servers: "west" since [-0-9]+ [:0-9]+\\S+ \\(' FROM gpt_jobs WHERE job = $lossy}), 'gpt_jobs says for which server the job waits, and since when');
 $west->start;
-ok(poll("SELECT note IS NULL FROM gpt_jobs WHERE job = $lossy"), 'until it is back');
+ok(poll("SELECT note !~ 'waiting for' FROM gpt_jobs WHERE job = $lossy"), 'until it is back');
 reaches($lossy, 80);
 
 # rule: the coordinator may die
