@@ -104,10 +104,25 @@ push_in(Plan *plan, const PlannedStmt *statement)
 	check_stack_depth();
 	if (plan == NULL)
 		return;
+	if (IsA(plan, Agg))
+		gpt_pushdown_aggregate((Agg *) plan, statement);
 	if (IsA(plan, ForeignScan))
 		push_scan((ForeignScan *) plan, statement);
 	foreach (cell, gpt_batch_children(plan))
 		push_in(*(Plan **) lfirst(cell), statement);
+}
+
+bool
+gpt_pushdown_takes(const ForeignScan *scan, const PlannedStmt *statement, Node *call)
+{
+	Pushed pushed = {.relation = scan->scan.scanrelid};
+
+	if (!is_plain(scan) || !takes_part(scan->fs_server) ||
+		end_of_columns(strVal(linitial(scan->fdw_private))) == NULL)
+		return false;
+	pushed.table = rt_fetch(pushed.relation, statement->rtable)->relid;
+	(void) replace((Node *) scan->scan.plan.targetlist, &pushed);
+	return !pushed.refused && is_pushed_call(&pushed, call);
 }
 
 static void

@@ -15,4 +15,13 @@
  */
 extern void gpt_pushdown(PlannedStmt *statement);
 
+/*
+ * src/serve/pushdown_aggregate.c: moves calls in arguments of the node's aggregates into the lists
+ * of the scans below it, where one of these is a scan of another server and none is in the way.
+ */
+extern void gpt_pushdown_aggregate(Agg *plan, const PlannedStmt *statement);
+
+/* Whether gpt_pushdown changes the scan with this call added to its list. */
+extern bool gpt_pushdown_takes(const ForeignScan *scan, const PlannedStmt *statement, Node *call);
+
 #endif /* GPT_PUSHDOWN_H */

@@ -192,6 +192,26 @@ for my $list (sort keys %pushed)
 	is(scalar($explained =~ /Remote SQL: SELECT .*gpt_.* FROM/), $pushed{$list} ? 1 : '', "$list " . ($pushed{$list} ? 'is computed there' : 'is not')) or diag $explained;
 	is($here->safe_psql('postgres', $query), $here->safe_psql('postgres', "SET gpt.batching = off; $query"), 'with the same result');
 }
+
+# -- arguments of aggregates: the aggregate over a partitioned table, and how many servers compute its calls, without sending texts
+$here->safe_psql('postgres', "CREATE TABLE shard_here PARTITION OF shard FOR VALUES FROM (1) TO (101); INSERT INTO shard SELECT id, body FROM line WHERE id <= 100;
+	CREATE TABLE same AS SELECT * FROM shard");
+my %aggregated = (
+	"round(avg($score)::numeric, 6), max($score), count(*) FROM shard" => 2,
+	"id % 2, round(avg($score)::numeric, 6) FROM shard GROUP BY 1" => 2,
+	"string_agg(gpt_classify('c\@1'::gpt_model_version, text), ',' ORDER BY id) FROM shard WHERE id > 401 HAVING min($score) > 0" => 1,
+	"text, sum($score) FROM shard GROUP BY text" => 0,
+	"round((avg($score) FILTER (WHERE id > 450))::numeric, 6) FROM shard" => 0,
+	"round(avg(CASE WHEN id > 320 THEN $score END)::numeric, 6) FROM shard" => 0,
+	"id % 2, round(avg($score)::numeric, 6) FROM shard GROUP BY GROUPING SETS ((1), ())" => 2,
+	"id % 2, round(avg($score)::numeric, 6) FROM shard GROUP BY GROUPING SETS ((id % 2), (id % 3))" => 0);
+for my $list (sort keys %aggregated)
+{
+	my $explained = $here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $list");
+	is(() = $explained =~ /Remote SQL: SELECT (?:id, )?public\.gpt_(?!.*, body FROM)/g, $aggregated{$list}, "$aggregated{$list} servers compute $list") or diag $explained;
+	is($here->safe_psql('postgres', "SELECT $list ORDER BY 1"), $here->safe_psql('postgres', "SELECT $list ORDER BY 1" =~ s/FROM shard/FROM same/r), 'with the result of one server');
+}
+$here->safe_psql('postgres', 'DROP TABLE shard_here');
 unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score FROM shard_west FOR UPDATE"), qr/SELECT .*gpt_.* FROM/, 'rows that are locked are scored here');
 unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score FROM shard_west WHERE random() < 2"), qr/SELECT .*gpt_.* FROM/, 'and rows of a condition that is checked here');
 is($here->safe_psql('postgres', "CREATE TABLE scored AS SELECT id, $score AS s FROM shard; INSERT INTO scored SELECT id, $score FROM shard; SELECT count(*), count(DISTINCT s) > 150 FROM scored"), '400|t', 'into a table');
