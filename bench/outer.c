@@ -47,7 +47,8 @@ measure_bits(Blocks *b, int bits, LmEngine *engine)
 		memset(b->sum, 0, b->count * sizeof(float));
 		lm_outer_add(b->sum, b->packed, 0.5f, b->count, bits, engine);
 		at[3] = seconds_now();
-		must(lm_outer_update(b->packed, b->local, b->left, b->sum, b->count, bits, engine, &error),
+		must(lm_outer_update(b->packed, b->local, b->left, b->sum, 1, b->count, bits, engine,
+							 &error),
 			 &error);
 		at[4] = seconds_now();
 		lm_outer_apply(b->common, b->local, b->packed, b->count, bits, engine);

@@ -1,17 +1,20 @@
 /*
  * bench/rounds.c FILE MEMBERS STEPS ROUND BITS_UP BITS_DOWN
  *
- * DiLoCo (engine/outer.h) of MEMBERS that are simulated in one process: each trains model XS on the
- * bytes of its own part of a text, STEPS steps of 1,024 tokens, and they meet after each ROUND
- * steps. With 1 of MEMBERS, one server on the whole text. Prints the validation loss on the last
- * tenth. SEED, RATE (the learning rate) and THREADS (1) change it. OUTER=plain leaves out packing
- * and momentum: the mean of the weights.
+ * DiLoCo (engine/outer.h) of MEMBERS that are simulated in one process: each trains MODEL (XS) on
+ * the bytes of its own part of a text, STEPS steps of BATCH (1,024) tokens, and they meet after
+ * each ROUND steps. With 1 of MEMBERS, one server on the whole text. Prints the validation loss on
+ * the beginning of the last tenth. SEED, RATE (of the learning rate, which is that of gpt_train),
+ * OPTIMIZER (muon) and THREADS (1) change it. OUTER=plain leaves out packing and momentum: the mean
+ * of the weights.
  */
+#include <math.h>
+
 #include "engine/outer.h"
 #include "engine/trainer.h"
 #include "shapes.h"
 
-#define TOKENS 1024
+#define VALIDATION_TOKENS 131072
 
 typedef struct Text
 {
@@ -33,6 +36,7 @@ typedef struct Meeting
 {
 	LmEngine *engine;
 	size_t count;
+	double rates; /* of the steps since the last one */
 	float *sum;
 	float *momentum;
 	float *left;
@@ -61,10 +65,10 @@ read_text(const char *path)
 
 /* Windows of a text at random places, or one after another from *at on. */
 static void
-fill(LmBatch *batch, Text text, int context, uint64_t *random, size_t *at)
+fill(LmBatch *batch, int tokens, Text text, int context, uint64_t *random, size_t *at)
 {
-	batch->n_tokens = TOKENS;
-	for (int first = 0; first < TOKENS; first += context)
+	batch->n_tokens = tokens;
+	for (int first = 0; first < tokens; first += context)
 	{
 		size_t place;
 
@@ -87,15 +91,15 @@ fill(LmBatch *batch, Text text, int context, uint64_t *random, size_t *at)
 }
 
 static double
-validate(LmTrainer *trainer, Text text, int context, LmBatch *batch)
+validate(LmTrainer *trainer, int tokens, Text text, int context, LmBatch *batch)
 {
 	double sum = 0, weight = 0;
 	uint64_t random = 1;
 	LmError error;
 
-	for (size_t at = 0; at + TOKENS + 1 < text.size;)
+	for (size_t at = 0; at + (size_t) tokens < text.size;)
 	{
-		fill(batch, text, context, &random, &at);
+		fill(batch, tokens, text, context, &random, &at);
 		must(lm_trainer_evaluate(&sum, &weight, trainer, batch, &error), &error);
 	}
 	return sum / weight;
@@ -127,12 +131,13 @@ meet(Meeting *meeting, Member *members, int n)
 		lm_outer_add(meeting->sum, meeting->packed, 1.0f / (float) n, count, meeting->up,
 					 meeting->engine);
 	}
-	must(lm_outer_update(meeting->packed, meeting->momentum, meeting->left, meeting->sum, count,
-						 meeting->down, meeting->engine, &error),
+	must(lm_outer_update(meeting->packed, meeting->momentum, meeting->left, meeting->sum,
+						 (float) meeting->rates, count, meeting->down, meeting->engine, &error),
 		 &error);
 	for (int k = 0; k < n; k++)
 		lm_outer_apply(members[k].common, lm_trainer_params(members[k].trainer), meeting->packed,
 					   count, meeting->down, meeting->engine);
+	meeting->rates = 0;
 	meeting->bytes +=
 		(double) lm_outer_size(count, meeting->up) + (double) lm_outer_size(count, meeting->down);
 }
@@ -140,10 +145,11 @@ meet(Meeting *meeting, Member *members, int n)
 int
 main(int argc, char **argv)
 {
-	const Shape *shape = shape_named("XS");
+	const Shape *shape = shape_named(getenv("MODEL") ? getenv("MODEL") : "XS");
 	Text text = read_text(argc > 1 ? argv[1] : "/dev/null"), held;
 	int n = argc > 2 ? atoi(argv[2]) : 2, steps = argc > 3 ? atoi(argv[3]) : 100;
 	int round = argc > 4 ? atoi(argv[4]) : 50;
+	int tokens = getenv("BATCH") ? atoi(getenv("BATCH")) : 1024;
 	LmHost host = {.reallocate = bench_reallocate};
 	LmEngineOptions engine_options = {getenv("THREADS") ? atoi(getenv("THREADS")) : 1};
 	LmError error = {0};
@@ -157,14 +163,23 @@ main(int argc, char **argv)
 
 	must(engine != NULL, &error);
 	config.vocabulary = 256;
-	options.max_tokens = TOKENS;
+	options.max_tokens = tokens;
 	options.steps = steps;
-	options.learning_rate = getenv("RATE") ? atof(getenv("RATE")) : 2e-3;
+	options.precision = lm_engine_bf16(engine) ? LM_BFLOAT16 : LM_FLOAT32;
+	options.optimizer = LM_MUON;
+	if (getenv("OPTIMIZER") && strcmp(getenv("OPTIMIZER"), "adamw") == 0)
+		options.optimizer = LM_ADAMW;
+	options.beta2 = tokens < 8192 ? 0.99 : 0.95;
+	options.learning_rate = fmin(3e-3, 0.4 / shape->channels) * fmin(sqrt(n), 2);
+	if (getenv("RATE"))
+		options.learning_rate = atof(getenv("RATE"));
 	options.min_learning_rate = options.learning_rate / 10;
-	options.warmup_steps = steps / 20;
+	options.warmup_steps = steps / 20 < 100 ? steps / 20 : 100;
 	options.seed = getenv("SEED") ? (uint64_t) atoi(getenv("SEED")) : 1;
-	must(lm_batch_create(&batch, &host, TOKENS, &error), &error);
+	must(lm_batch_create(&batch, &host, tokens, &error), &error);
 	held = (Text){text.bytes + text.size / 10 * 9, text.size / 10};
+	if (held.size > VALIDATION_TOKENS + 1)
+		held.size = VALIDATION_TOKENS + 1;
 	text.size = text.size / 10 * 9;
 	for (int k = 0; k < n; k++)
 	{
@@ -190,16 +205,18 @@ main(int argc, char **argv)
 		{
 			LmStepResult result;
 
-			fill(&batch, members[k].text, shape->context, &members[k].random, NULL);
+			fill(&batch, tokens, members[k].text, shape->context, &members[k].random, NULL);
 			must(lm_trainer_step(&result, members[k].trainer, step, &batch, 1, NULL, NULL, &error),
 				 &error);
 		}
+		meeting.rates += lm_learning_rate(&options, step);
 		if (n > 1 && ((step + 1) % round == 0 || step + 1 == steps))
 			meet(&meeting, members, n);
 	}
-	printf("%d members, %d steps each, rounds of %d, %d bits up, %d down: %.3f MB a member, "
-		   "validation loss %.4f\n",
-		   n, steps, round, meeting.up, meeting.down, meeting.bytes * 1e-6,
-		   validate(members[0].trainer, held, shape->context, &batch));
+	printf("%s, %s, rate %g: %d members, %d steps each of %d tokens, rounds of %d, %d bits up, "
+		   "%d down: %.3f MB a member, validation loss %.4f\n",
+		   shape->name, lm_optimizer_name(options.optimizer), options.learning_rate, n, steps,
+		   tokens, round, meeting.up, meeting.down, meeting.bytes * 1e-6,
+		   validate(members[0].trainer, tokens, held, shape->context, &batch));
 	return 0;
 }

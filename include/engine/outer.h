@@ -7,9 +7,16 @@
  *
  *   member       difference = common - local                  lm_outer_difference
  *   coordinator  gradient = Σ weight difference / Σ weight    lm_outer_add, members in their order
- *   coordinator  momentum = 0.9 momentum + gradient           lm_outer_update
- *                update = 0.7 (gradient + 0.9 momentum)       (Nesterov, as PyTorch's SGD has it)
+ *   coordinator  momentum = 0.5 momentum + gradient / rates   lm_outer_update
+ *                update = (gradient + 0.5 rates momentum) / 1.5        (Nesterov's momentum)
  *   everybody    common = common - update; local = common     lm_outer_apply
+ *
+ * `rates` is the sum of the learning rates of the round's steps: what the members can go in it.
+ * The momentum is kept for a rate of 1, so that it shrinks as the learning rate falls, and as
+ * rounds get shorter; otherwise the large differences of the first rounds would still move the last
+ * ones. The first update is the mean of the differences. Momentum and rate are less than those of
+ * the paper (0.9 and 0.7), whose trainings have hundreds of rounds: docs/benchmarks.md has
+ * measurements.
  *
  * Differences and updates travel packed, as integers of 8 or 4 bits with a scale for each
  * LM_OUTER_BLOCK values. What rounding takes away is kept by the sender, and is part of what it
@@ -34,8 +41,7 @@
 #include "engine/engine.h"
 
 #define LM_OUTER_BLOCK 256
-#define LM_OUTER_RATE 0.7f
-#define LM_OUTER_MOMENTUM 0.9f
+#define LM_OUTER_MOMENTUM 0.5f
 
 /* Bytes of count packed values; 0 for bits that are neither 8 nor 4, or on overflow. */
 size_t lm_outer_size(size_t count, int bits);
@@ -64,11 +70,11 @@ void lm_outer_add(float *sum, const uint8_t *packed, float share, size_t count, 
 
 /*
  * packed = update + left, of the gradient and the momentum before; momentum and left become those
- * after it. Both start as zeros. Held (lm_engine_hold), so done or not done: LM_ERR_NUMERIC, with
- * the index of a block, before anything has changed.
+ * after it. Both start as zeros. rates is above 0. Held (lm_engine_hold), so done or not done:
+ * LM_ERR_NUMERIC, with the index of a block, before anything has changed.
  */
 bool lm_outer_update(uint8_t *packed, float *momentum, float *left, const float *gradient,
-					 size_t count, int bits, LmEngine *engine, LmError *error);
+					 float rates, size_t count, int bits, LmEngine *engine, LmError *error);
 
 /*
  * common = common - packed, after lm_outer_check; local = common, where it is not NULL. Held. The

@@ -149,7 +149,9 @@ const GptOption gpt_options_table[] = {
 		BOTH, learning_rate, NULL, 1e-12, 1e12,
 		"peak learning rate; unless given, min(0.003, 0.4 / channels), a fifth of that for a "
 		"fine-tune, twice that for an adapter, a third of either for dpo, and at least 0.005 for a "
-		"new classifier head"),
+		"new classifier head; of a new model on n servers with rounds, times the root of n, at "
+		"most "
+		"2"),
 	NUMBER(BOTH, min_learning_rate, NULL, 0, 1e12,
 		   "final learning rate; a tenth of learning_rate unless given"),
 	INTEGER(BOTH, warmup_steps, NULL, 0, 1e9,

@@ -30,6 +30,7 @@
 #define RUN_STEPS 50 /* of all members, before they answer */
 #define MOST_WARMUP 100 /* steps, where more rows make a longer training */
 #define MOST_PLANNED 1e12 /* steps */
+#define MOST_RATE_FACTOR 2.0 /* of learning rates: no more was measured */
 #define LEAVES 4 /* micro-batches of a step, where options leave it open */
 #define TRY_FACTOR 20 /* so much longer than a try lasts it is until the next */
 #define TRY_MS 500 /* between two tries to reach a server */
@@ -175,6 +176,25 @@ plan_epochs(const GptMembers *members, GptTrainPlan *plan)
 	training->warmup_steps = Min(training->warmup_steps, training->steps);
 }
 
+/*
+ * A step whose size does not depend on that of the gradient goes as much farther along what batches
+ * have in common as they are less noisy: by the root of their size. The batch of n members is n
+ * times as large, so the rate of a new model is that much higher. A head has a rate of its own.
+ * Measured in docs/benchmarks.md.
+ */
+static void
+raise_rates(const GptMembers *members, GptTrainPlan *plan)
+{
+	double factor = Min(sqrt(gpt_members_count(members)), MOST_RATE_FACTOR);
+
+	if (!members->options->head_rate_is_open || members->options->is_finetune)
+		return;
+	plan->training.learning_rate *= factor;
+	plan->training.head_rate /= factor;
+	if (isnan(members->options->min_learning_rate))
+		plan->training.min_learning_rate *= factor;
+}
+
 void
 gpt_members_plan(const GptMembers *members, GptTrainPlan *plan)
 {
@@ -184,6 +204,7 @@ gpt_members_plan(const GptMembers *members, GptTrainPlan *plan)
 	plan_epochs(members, plan);
 	if (members->by_step)
 		return;
+	raise_rates(members, plan);
 	plan->validation_interval =
 		(plan->validation_interval + members->sync - 1) / members->sync * members->sync;
 	plan->memory += floats + packed;

@@ -93,6 +93,7 @@ struct GptMembers
 	char round_share[32]; /* of the training that is done; "": it ends by steps */
 	TimestampTz round_started_at;
 	int64 own_tokens;
+	double rates; /* the sum of the learning rates of its steps */
 
 	/* Of members that keep their state at the beginning of each round (members_return.c): */
 	bool keeps;

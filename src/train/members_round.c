@@ -15,6 +15,8 @@
 #include "train/membership.h"
 
 #define OUTER_BLOCKS 3 /* momentum, and twice what packing left */
+#define FIRST_PART 3 /* of the usual number of steps, in the first round */
+#define LEAST_RATES 1e-12 /* the least learning rate: a schedule may end at 0 */
 #define MOST_MS ((int64) 1000 * 60 * 60 * 24 * 365)
 
 static int64 steps_of_round(const GptMembers *members, const GptTrainState *state);
@@ -79,6 +81,7 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 	members->round_end = state->step + steps_of_round(members, state);
 	members->round_started_at = GetCurrentTimestamp();
 	members->own_tokens = 0;
+	members->rates = 0;
 	memcpy(members->common, lm_trainer_params(trainer), members->total * sizeof(float));
 	members->round_share[0] = '\0';
 	if (members->total_time > 0)
@@ -121,12 +124,18 @@ gpt_members_ask_round(GptMembers *members, GptMember *member)
 	member->runs = member->asked;
 }
 
-/* Where time ends the training, the last round is as short as the time that is left. */
+/*
+ * At the beginning weights move fast, so the first steps are two rounds, the first of them a third.
+ * Where time ends the training, the last round is as short as the time that is left.
+ */
 static int64
 steps_of_round(const GptMembers *members, const GptTrainState *state)
 {
 	int64 steps = members->sync - state->step % members->sync;
+	int64 first = members->sync / FIRST_PART;
 
+	if (state->step < first)
+		steps = first - state->step;
 	if (members->total_time == 0)
 		steps = Min(steps, members->steps - state->step);
 	else if (state->step > 0 && state->microseconds > 0)
@@ -155,6 +164,7 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 		return;
 	}
 	members->own_tokens += state->last.tokens;
+	members->rates += state->last.learning_rate;
 	members->own.row.step = state->step;
 	members->own.row.seen_at = GetCurrentTimestamp();
 	members->own.row_changed = true;
@@ -248,6 +258,7 @@ make_update(GptMembers *members, LmTrainer *trainer)
 	float *left = members->outer + total;
 	float *own_left = left + total;
 	double tokens = (double) members->own_tokens;
+	float rates = (float) Max(members->rates, LEAST_RATES);
 	LmEngine *engine = members->engine;
 	LmError error;
 	bool good;
@@ -275,7 +286,7 @@ make_update(GptMembers *members, LmTrainer *trainer)
 			lm_outer_add(members->sum, member->packed, (float) ((double) member->tokens / tokens),
 						 total, GPT_DIFFERENCE_BITS, engine);
 	}
-	good = good && lm_outer_update(members->packed, momentum, left, members->sum, total,
+	good = good && lm_outer_update(members->packed, momentum, left, members->sum, rates, total,
 								   GPT_UPDATE_BITS, engine, &error);
 	if (good)
 		lm_outer_apply(members->common, lm_trainer_params(trainer), members->packed, total,

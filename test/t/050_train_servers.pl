@@ -28,12 +28,13 @@ sub query
 
 sub train
 {
-	my ($model, $options) = @_;
+	my ($model, $options, $rate) = @_;
 
+	$rate //= '"learning_rate": 0.01,';
 	# Rows are dealt out unless a test says more.
 	$options = qq{"data": "dealt", $options} if $options =~ /"servers"/;
 	return query(qq{SELECT gpt_train('$model', 'SELECT body FROM line ORDER BY id', '{"tokenizer": "bytes", "layers": 1,
-		"heads": 2, "channels": 32, "context": 32, "batch_size": 4, "threads": 1, "warmup_steps": 1, "learning_rate": 0.01, $options}')});
+		"heads": 2, "channels": 32, "context": 32, "batch_size": 4, "threads": 1, "warmup_steps": 1, $rate $options}')});
 }
 
 sub job_ends
@@ -130,11 +131,12 @@ for my $node ($east, $west)
 fill_line($east, 401, 600);
 fill_line($west, 601, 800);
 $_->safe_psql('postgres', 'GRANT SELECT ON line TO PUBLIC') for $east, $west;
-my $own = train('own', '"servers": ["east", "west"], "data": "local", "word_floor": 1, "sync": 10, "steps": 40, "tokenizer": "bpe", "vocabulary": 300, "validation_fraction": 0.1');
+my $own = train('own', '"servers": ["east", "west"], "data": "local", "word_floor": 1, "sync": 10, "steps": 40, "tokenizer": "bpe", "vocabulary": 300, "validation_fraction": 0.1', '');
 job_ends($own, 'succeeded', 'three servers with rows of their own train a model');
 is(query("SELECT string_agg(concat_ws(' ', member, state, step), ', ' ORDER BY member) FROM gpt_job_servers WHERE job = $own"), '0 ended 40, 1 ended 40, 2 ended 40', 'all of them');
 is(query("SELECT documents FROM gpt_jobs WHERE job = $own"), 400, 'the coordinator reads its own rows alone');
 cmp_ok(query(q{SELECT gpt_perplexity('own', body) FROM line WHERE id = 7}), '<', 100, 'the model has learnt');
+is(query("SELECT round((conditions->>'learning_rate')::numeric, 6) FROM gpt_jobs WHERE job = $own"), '0.005196', 'at a rate for the batches of three servers');
 
 # rule: each has a table of its own, or the rows are dealt
 query('CREATE TABLE only_here AS SELECT * FROM line');

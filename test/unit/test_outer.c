@@ -151,7 +151,7 @@ meet(bool *same, LmEngine *engine, int bits, int rounds)
 								bits, engine, &error);
 			lm_outer_add(sum, packed, 1.0f / MEMBERS, N, bits, engine);
 		}
-		*same &= lm_outer_update(packed, momentum, left, sum, N, bits, engine, &error);
+		*same &= lm_outer_update(packed, momentum, left, sum, 1, N, bits, engine, &error);
 		for (int k = 0; k < MEMBERS; k++)
 		{
 			lm_outer_apply(members[k].common, members[k].local, packed, N, bits, engine);
@@ -187,22 +187,26 @@ static void
 test_nesterov(LmEngine *engine)
 {
 	float gradient[2] = {0.5f, -0.25f}, momentum[2] = {0}, left[2] = {0}, common[2] = {1, 1};
+	const float rates[] = {0.5f, 1, 0.25f, 0.001f};
 	double m[2] = {0}, x[2] = {1, 1}, worst = 0;
 	uint8_t packed[6];
 	LmError error;
 
 	for (int round = 0; round < 4; round++)
 	{
-		lm_outer_update(packed, momentum, left, gradient, 2, 8, engine, &error);
+		lm_outer_update(packed, momentum, left, gradient, rates[round], 2, 8, engine, &error);
 		lm_outer_apply(common, NULL, packed, 2, 8, engine);
 		for (int i = 0; i < 2; i++)
 		{
-			m[i] = 0.9 * m[i] + gradient[i];
-			x[i] -= 0.7 * (gradient[i] + 0.9 * m[i]);
+			double ratio = round == 0 ? 1 : rates[round] / rates[round - 1];
+
+			/* The momentum of the round before, as much smaller as the rates are. */
+			m[i] = 0.5 * m[i] * ratio + gradient[i];
+			x[i] -= (gradient[i] + 0.5 * m[i]) / 1.5;
 			worst = fmax(worst, fabs(x[i] - common[i] + left[i]));
 		}
 	}
-	ok(worst < 1e-6, "the update is Nesterov's, without what is left (%g)", worst);
+	ok(worst < 1e-6, "the update is Nesterov's, with momentum as the rates are (%g)", worst);
 }
 
 static void
@@ -264,7 +268,7 @@ test_refusals(LmEngine *engine)
 	ok(!lm_outer_difference(packed, left, common, local, 2, 8, engine, &error) &&
 		   error.code == LM_ERR_NUMERIC,
 	   "a difference that is not finite is an error");
-	ok(!lm_outer_update(packed, momentum, local, common, 2, 8, engine, &error) &&
+	ok(!lm_outer_update(packed, momentum, local, common, 1, 2, 8, engine, &error) &&
 		   error.code == LM_ERR_NUMERIC && momentum[0] == 1 && local[0] == 0,
 	   "a gradient that is not finite changes nothing");
 }

@@ -33,6 +33,7 @@ typedef struct Outer
 	const float *a;
 	const float *b;
 	float share;
+	float rates;
 	size_t count;
 	int bits;
 	int64_t fault; /* some block that is not as it should be; -1: none */
@@ -106,14 +107,15 @@ difference_block(Outer *outer, size_t block, size_t first, int n)
 }
 
 bool
-lm_outer_update(uint8_t *packed, float *momentum, float *left, const float *gradient, size_t count,
-				int bits, LmEngine *engine, LmError *error)
+lm_outer_update(uint8_t *packed, float *momentum, float *left, const float *gradient, float rates,
+				size_t count, int bits, LmEngine *engine, LmError *error)
 {
 	Outer outer = {.block = finite_block,
 				   .out = packed,
 				   .left = left,
 				   .momentum = momentum,
 				   .a = gradient,
+				   .rates = rates,
 				   .count = count,
 				   .bits = bits};
 
@@ -129,7 +131,7 @@ lm_outer_update(uint8_t *packed, float *momentum, float *left, const float *grad
 		   lm_fail(error, LM_ERR_NUMERIC, outer.fault, "the difference of members is not finite");
 }
 
-/* Twice what update_block adds up stays finite where the sum of magnitudes does. */
+/* What update_block adds up stays finite where these sums of magnitudes do. */
 static void
 finite_block(Outer *outer, size_t block, size_t first, int n)
 {
@@ -139,7 +141,11 @@ finite_block(Outer *outer, size_t block, size_t first, int n)
 	bool finite;
 
 	for (int i = 0; i < n; i++)
-		x[i] = 2 * (fabsf(gradient[i]) + fabsf(momentum[i])) + fabsf(left[i]);
+	{
+		float m = fabsf(momentum[i]) + fabsf(gradient[i]) / outer->rates;
+
+		x[i] = fmaxf(m, 2 * (fabsf(gradient[i]) + outer->rates * m) + fabsf(left[i]));
+	}
 	(void) largest(x, &finite);
 	if (!finite)
 		__atomic_store_n(&outer->fault, (int64_t) block, __ATOMIC_RELAXED);
@@ -150,14 +156,15 @@ update_block(Outer *outer, size_t block, size_t first, int n)
 {
 	const float *gradient = outer->a + first, *left = outer->left + first;
 	float *momentum = outer->momentum + first;
+	const float rate = 1 / (1 + LM_OUTER_MOMENTUM);
 	float x[BLOCK] = {0};
 
 	for (int i = 0; i < n; i++)
 	{
-		float m = LM_OUTER_MOMENTUM * momentum[i] + gradient[i];
+		float m = LM_OUTER_MOMENTUM * momentum[i] + gradient[i] / outer->rates;
 
 		momentum[i] = m;
-		x[i] = LM_OUTER_RATE * (gradient[i] + LM_OUTER_MOMENTUM * m) + left[i];
+		x[i] = (gradient[i] + LM_OUTER_MOMENTUM * outer->rates * m) * rate + left[i];
 	}
 	pack(outer, x, block, first, n);
 }
