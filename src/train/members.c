@@ -368,7 +368,7 @@ connect_member(void *argument)
 		work, psprintf("SELECT %s.gpt_member_begin($1::jsonb)", gpt_remote_schema(work)), 1, &spec);
 	gpt_remote_on_notice(work, on_notice, member);
 	member->has_tokens = member->has_state = false;
-	member->asked = member->beating = member->ran = false;
+	member->asked = member->ran = false;
 	member->beat_at = 0;
 	member->work = work;
 }

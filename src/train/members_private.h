@@ -27,8 +27,7 @@ typedef struct GptMember
 	bool forgives; /* an error that the statement raises is a result */
 	PGresult *result; /* of the last statement, once it is there */
 	TimestampTz heard_at; /* a sign of life of its session */
-	bool beating; /* an answer is awaited ... */
-	TimestampTz beat_at; /* ... since then */
+	TimestampTz beat_at; /* when it was asked last */
 	TimestampTz try_at; /* when to try again to reach it */
 	bool had_state; /* in an earlier connection, perhaps */
 	/* Of a round, one after the other: */
