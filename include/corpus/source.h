@@ -6,6 +6,8 @@
 #ifndef GPT_SOURCE_H
 #define GPT_SOURCE_H
 
+#include "nodes/pg_list.h"
+
 #include "core/clean_options.h"
 #include "core/compat.h"
 #include "corpus/label_table.h"
@@ -70,6 +72,7 @@ typedef struct GptSourceShape
 	bool label_is_set; /* an array: rows have several labels, or none */
 	Oid label_collation;
 	bool ordered; /* ORDER BY at the top level */
+	List *foreign_tables; /* Oid: those that the plan reads, also as partitions */
 	int n_columns;
 	GptSourceColumn *columns; /* all of them, palloc'd */
 } GptSourceShape;
@@ -94,7 +97,7 @@ extern const char *gpt_source_name(GptSourceKind kind);
 
 /* ---- src/corpus/source_shape.c ------------------------------------------------- */
 
-/* Fills the whole shape except `ordered`; errors as gpt_source_check. */
+/* Fills the whole shape except `ordered` and `foreign_tables`; errors as gpt_source_check. */
 struct Query;
 extern void gpt_source_shape(GptSourceShape *shape, const struct Query *analysed,
 							 GptSourceKind kind, const char *watermark);

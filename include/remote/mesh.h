@@ -22,6 +22,9 @@ typedef struct GptMesh GptMesh;
  */
 extern void gpt_mesh_check(void);
 
+/* The first half of it, for the session that asks for a training. */
+extern void gpt_mesh_check_address(void);
+
 /*
  * A mesh that listens at gpt.gradient_address, on a free port where that names none, in the current
  * memory context. Errors of gpt_mesh_check; 08001 where it cannot listen there.

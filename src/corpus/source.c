@@ -54,6 +54,7 @@ static void plan_source(GptSource *source, const char *query, GptSourceKind kind
 static void check_session_user(Query *rewritten, const char *name);
 static Query *beyond(Query *query, int column, const char *value);
 static void check_plan(const PlannedStmt *plan, const char *name, bool elsewhere);
+static List *foreign_tables_of(const PlannedStmt *plan);
 static void report_query_position(void *context);
 
 void
@@ -127,6 +128,7 @@ plan_source(GptSource *source, const char *query, GptSourceKind kind, const char
 	source->plan =
 		pg_plan_query(linitial_node(Query, rewritten), query, CURSOR_OPT_PARALLEL_OK, NULL);
 	check_plan(source->plan, name, elsewhere);
+	shape->foreign_tables = foreign_tables_of(source->plan);
 	error_context_stack = callback.previous;
 }
 
@@ -269,6 +271,22 @@ check_plan(const PlannedStmt *plan, const char *name, bool elsewhere)
 							   "temporary relations of sessions."),
 					 errhint("Use a permanent table; it may be unlogged.")));
 	}
+}
+
+static List *
+foreign_tables_of(const PlannedStmt *plan)
+{
+	List *tables = NIL;
+	ListCell *cell;
+
+	foreach (cell, plan->rtable)
+	{
+		const RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->rtekind == RTE_RELATION && entry->relkind == RELKIND_FOREIGN_TABLE)
+			tables = list_append_unique_oid(tables, entry->relid);
+	}
+	return tables;
 }
 
 /* ---- Beyond a watermark ------------------------------------------------- */

@@ -34,7 +34,7 @@ static void close_on_reset(void *argument);
 static void close_all(int code, Datum argument);
 
 void
-gpt_mesh_check(void)
+gpt_mesh_check_address(void)
 {
 	if (gpt_gradient_address == NULL || gpt_gradient_address[0] == '\0')
 		ereport(ERROR,
@@ -44,6 +44,12 @@ gpt_mesh_check(void)
 						   "the network."),
 				 errhint("Set gpt.gradient_address to an address of a private network, or train "
 						 "with \"sync\" in rounds.")));
+}
+
+void
+gpt_mesh_check(void)
+{
+	gpt_mesh_check_address();
 	if (!collective)
 		load_library();
 }

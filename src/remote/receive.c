@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/fd.h"
+#include "utils/acl.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -43,6 +44,7 @@ static void forget(void *argument);
 static void write_bytes(const void *bytes, size_t size);
 static void read_bytes(char *bytes, size_t size);
 static bool find(const GptSentVersion *facts);
+static void check_owner(const GptVersion *version);
 static void adopt(const GptSentVersion *facts, const GptVersion *version);
 static void store_tokenizer(const GptSentVersion *facts);
 static void publish(const GptSentVersion *facts);
@@ -160,6 +162,7 @@ find(const GptSentVersion *facts)
 	version = gpt_catalog_version(psprintf("%s@%d", facts->model, facts->version), true);
 	if (version != NULL)
 	{
+		check_owner(version);
 		gpt_catalog_check_use(version);
 		if (memcmp(version->sha256, facts->sha256, GPT_SHA256_SIZE) != 0 ||
 			memcmp(version->tokenizer, facts->tokenizer, GPT_SHA256_SIZE) != 0)
@@ -173,6 +176,19 @@ find(const GptSentVersion *facts)
 	}
 	PopActiveSnapshot();
 	return version != NULL;
+}
+
+/* The privilege to use a model of somebody else would not help. */
+static void
+check_owner(const GptVersion *version)
+{
+	if (!gpt_blob_can_use(version->weights) &&
+		!has_privs_of_role(GetUserId(), gpt_blob_owner(version->weights)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("model \"%s\" belongs to another role on this server", version->model),
+				 errhint("Distribute a copy of another name (gpt_copy_model), or let the user "
+						 "mapping name the owner.")));
 }
 
 static void

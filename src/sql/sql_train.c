@@ -7,17 +7,20 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "core/json_tree.h"
 #include "core/options.h"
 #include "corpus/source.h"
 #include "remote/connection.h"
+#include "remote/mesh.h"
 #include "sql/arguments.h"
 #include "sql/submit.h"
 #include "store/blob.h"
@@ -36,7 +39,8 @@ PG_FUNCTION_INFO_V1(gpt_finetune);
 static char *model_of_reference(const char *reference);
 static void check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
-static void check_servers(const char *servers);
+static void check_servers(const GptTrainOptions *options, const GptSourceShape *shape);
+static void check_own_rows(const char *server, const GptSourceShape *shape);
 static int32 check_base(GptTrainOptions *options, const char *base);
 static void check_finetune(const GptTrainOptions *options, const GptSourceShape *shape,
 						   const char *base);
@@ -118,7 +122,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	else
 		gpt_submit_check_training(&shape, order.query, options);
 	gpt_submit_check_owner();
-	check_servers(options->servers);
+	check_servers(options, &shape);
 	if (base != NULL)
 		check_target(model);
 	else
@@ -197,8 +201,9 @@ check_tokenizer(const char *name)
 
 /* A name typed wrong is an error here, not of the job. Whether they answer, the job sees. */
 static void
-check_servers(const char *servers)
+check_servers(const GptTrainOptions *options, const GptSourceShape *shape)
 {
+	const char *servers = options->servers;
 	const GptJson *name;
 
 	if (servers == NULL)
@@ -206,7 +211,36 @@ check_servers(const char *servers)
 	name =
 		gpt_json_parse(servers, strlen(servers), GPT_MOST_MEMBERS + 1, "option \"servers\"")->first;
 	for (; name != NULL; name = name->next)
+	{
 		gpt_remote_require(gpt_json_string(name));
+		if (options->data == GPT_DATA_LOCAL)
+			check_own_rows(gpt_json_string(name), shape);
+	}
+	if (options->sync == 0)
+		gpt_mesh_check_address();
+}
+
+/* Rows of a server would be learnt twice, and leave it. */
+static void
+check_own_rows(const char *server, const GptSourceShape *shape)
+{
+	Oid number = GetForeignServerByName(server, false)->serverid;
+	ListCell *cell;
+
+	foreach (cell, shape->foreign_tables)
+	{
+		if (GetForeignTable(lfirst_oid(cell))->serverid != number)
+			continue;
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("query reads foreign table \"%s\" of server \"%s\"",
+					get_rel_name(lfirst_oid(cell)), server),
+			 errdetail("That server trains on its own rows, by the same query."),
+			 errhint("Let the query name a table that each server has itself, or give option "
+					 "\"data\" \"dealt\": then the rows are read here, and the others get their "
+					 "tokens.")));
+	}
 }
 
 /*

@@ -72,6 +72,11 @@ $here->safe_psql('postgres', "SET ROLE trainer; SELECT gpt_copy_model('c', 'othe
 $west->safe_psql('postgres', "SET ROLE trainer; SELECT gpt_copy_model('m', 'other')");
 like(error_of($here, "SET ROLE trainer; SELECT * FROM gpt_distribute('other', '{west}')"),
 	qr/42710: version 1 of model "other" is another one on this server.*CONTEXT:  server "west"/s, 'another version of the same number is an error');
+$here->safe_psql('postgres', "SET ROLE trainer; SELECT gpt_copy_model('c', 'theirs')");
+$west->safe_psql('postgres', "SET ROLE trainer; SELECT gpt_copy_model('m', 'theirs'); RESET ROLE;
+	SELECT format('ALTER LARGE OBJECT %s OWNER TO CURRENT_USER', weights) FROM gpt_version WHERE model = 'theirs' \\gexec");
+like(error_of($here, "SET ROLE trainer; SELECT * FROM gpt_distribute('theirs', '{west}')"),
+	qr/42501: model "theirs" belongs to another role on this server\nDETAIL:  Server "west" reports this/, 'so is a model of another role there');
 like(error_of($here, "SELECT * FROM gpt_distribute('none', '{west}')"), qr/42704: model "none" does not exist/, 'a model that does not exist');
 like(error_of($here, "SELECT * FROM gpt_distribute('m', '{south}')"), qr/42704: server "south" does not exist/, 'a server that does not exist');
 like(error_of($here, "SELECT * FROM gpt_distribute('m', array_fill('west'::text, '{1001}'))"), qr/54000: servers has 1001 names, the limit is 1000/, 'too many servers');
@@ -212,6 +217,10 @@ for my $list (sort keys %aggregated)
 	is($here->safe_psql('postgres', "SELECT $list ORDER BY 1"), $here->safe_psql('postgres', "SELECT $list ORDER BY 1" =~ s/FROM shard/FROM same/r), 'with the result of one server');
 }
 $here->safe_psql('postgres', 'DROP TABLE shard_here');
+like(error_of($here, q{SELECT gpt_train('t', 'SELECT text FROM shard', '{"servers": ["west"], "steps": 1}')}),
+	qr/22023: query reads foreign table "shard_west" of server "west"\nDETAIL:  That server trains on its own rows/, 'a training that would read the rows of a server twice is refused');
+like(error_of($here, q{SELECT gpt_train('t', 'SELECT text FROM shard', '{"servers": ["west"], "data": "dealt", "sync": "step", "steps": 1}')}),
+	qr/55000: this server has no address for gradients/, 'and one whose gradients have no road, at once');
 unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score FROM shard_west FOR UPDATE"), qr/SELECT .*gpt_.* FROM/, 'rows that are locked are scored here');
 unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score FROM shard_west WHERE random() < 2"), qr/SELECT .*gpt_.* FROM/, 'and rows of a condition that is checked here');
 is($here->safe_psql('postgres', "CREATE TABLE scored AS SELECT id, $score AS s FROM shard; INSERT INTO scored SELECT id, $score FROM shard; SELECT count(*), count(DISTINCT s) > 150 FROM scored"), '400|t', 'into a table');
