@@ -377,6 +377,7 @@ CREATE OR REPLACE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 COMMENT ON COLUMN @extschema@.gpt_jobs.model IS 'name of the model, or of the tokenizer, that it makes';
 COMMENT ON COLUMN @extschema@.gpt_jobs.kind IS 'train, finetune or tokenizer';
 COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done; of a tokenizer, merges learnt';
+COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows read on this server that have a text';
 COMMENT ON COLUMN @extschema@.gpt_jobs.report IS 'facts about its rows, what it chose for them, and warnings, as gpt_estimate gives them';
 COMMENT ON COLUMN @extschema@.gpt_jobs.servers IS 'number of servers that it trains on';
 

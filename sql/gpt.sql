@@ -1344,7 +1344,7 @@ COMMENT ON COLUMN @extschema@.gpt_jobs.state IS 'queued, running, succeeded, fai
 COMMENT ON COLUMN @extschema@.gpt_jobs.owner IS 'role that it runs as';
 COMMENT ON COLUMN @extschema@.gpt_jobs.step IS 'steps done; of a tokenizer, merges learnt';
 COMMENT ON COLUMN @extschema@.gpt_jobs.steps IS 'steps planned, or expected where time ends the training';
-COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows read that have a text';
+COMMENT ON COLUMN @extschema@.gpt_jobs.documents IS 'rows read on this server that have a text';
 COMMENT ON COLUMN @extschema@.gpt_jobs.skipped IS 'rows skipped: without a text, or without a token to predict';
 COMMENT ON COLUMN @extschema@.gpt_jobs.bytes IS 'size of the text in bytes';
 COMMENT ON COLUMN @extschema@.gpt_jobs.corpus_tokens IS 'tokens of the corpus';

@@ -323,6 +323,42 @@ counts_of(const GptJson *object)
 	return text.len > 0 ? text.data : NULL;
 }
 
+/* The texts of an array, as "east, west". */
+static const char *
+names_of(const GptJson *array)
+{
+	StringInfoData text;
+
+	if (array == NULL || array->type != GPT_JSON_ARRAY)
+		return NULL;
+	initStringInfo(&text);
+	for (const GptJson *name = array->first; name != NULL; name = name->next)
+	{
+		if (gpt_json_string(name) != NULL)
+			appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", gpt_json_string(name));
+	}
+	return text.data;
+}
+
+/* Of servers with rows of their own, as "here 400, east 300". */
+static const char *
+servers_of(const GptJson *array)
+{
+	StringInfoData text;
+
+	if (array == NULL || array->type != GPT_JSON_ARRAY)
+		return NULL;
+	initStringInfo(&text);
+	for (const GptJson *server = array->first; server != NULL; server = server->next)
+	{
+		const char *name = gpt_report_text(server, "server");
+
+		appendStringInfo(&text, "%s%s %s", text.len > 0 ? ", " : "", name != NULL ? name : "here",
+						 gpt_report_count(gpt_report_number(server, "documents")));
+	}
+	return text.data;
+}
+
 static void
 add_length(Pairs *pairs, const GptJson *report, const char *unit, const char *name)
 {
@@ -386,6 +422,9 @@ gpt_report_data_pairs(GptReportPair *list, const GptJson *facts)
 	double bytes = gpt_report_number(report, "bytes");
 	Pairs pairs = {list, 0};
 
+	add(&pairs, "Trained with servers",
+		names_of(gpt_json_field(gpt_json_field(facts, "options"), "servers")));
+	add(&pairs, "Documents of each server", servers_of(gpt_json_field(report, "servers")));
 	add_count(&pairs, "Rows of the query", gpt_report_number(report, "rows"), "");
 	add(&pairs, "Rows skipped", counts_of(gpt_json_field(report, "skipped")));
 	add_count(&pairs, "Documents", gpt_report_number(report, "documents"), "");

@@ -7,6 +7,7 @@
 #define GPT_MEMBERS_PRIVATE_H
 
 #include "core/json_writer.h"
+#include "corpus/survey.h"
 #include "remote/connection.h"
 #include "store/job_server.h"
 #include "train/gradient_mesh.h"
@@ -210,6 +211,11 @@ extern void gpt_members_supply_data(GptMembers *members);
 
 /* Sends a tokenizer to all members without a token file, who use it; options: JSON, or NULL. */
 extern void gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *options);
+
+/* ---- src/train/members_report.c --------------------------------------------------- */
+
+/* The rows of each server, of which the first survey is this one's. */
+extern void gpt_members_report(const GptMembers *members, GptSurvey *const *surveys);
 
 /* ---- src/train/members_rows.c ----------------------------------------------------- */
 

@@ -67,6 +67,7 @@ agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
 	gpt_transaction_commit(&transaction);
 	MemoryContextSwitchTo(old_context);
 	members->rows = compare_rows(surveys, members->n + 1);
+	gpt_members_report(members, surveys);
 	gpt_progress_phase(members->progress, "training the tokenizer");
 	agreement = gpt_agree_on(members->options, members->given, tokenizer, surveys, members->n + 1,
 							 members->progress);

@@ -135,6 +135,7 @@ my $own = train('own', '"servers": ["east", "west"], "data": "local", "word_floo
 job_ends($own, 'succeeded', 'three servers with rows of their own train a model');
 is(query("SELECT string_agg(concat_ws(' ', member, state, step), ', ' ORDER BY member) FROM gpt_job_servers WHERE job = $own"), '0 ended 40, 1 ended 40, 2 ended 40', 'all of them');
 is(query("SELECT documents FROM gpt_jobs WHERE job = $own"), 400, 'the coordinator reads its own rows alone');
+like(query("SELECT gpt_model_card('own')"), qr/^\| Documents of each server \| here 400, east 200, west 200 \|$/m, 'the card of the model has the rows of all');
 cmp_ok(query(q{SELECT gpt_perplexity('own', body) FROM line WHERE id = 7}), '<', 100, 'the model has learnt');
 is(query("SELECT round((conditions->>'learning_rate')::numeric, 6) FROM gpt_jobs WHERE job = $own"), '0.005196', 'at a rate for the batches of three servers');
 
