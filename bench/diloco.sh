@@ -9,8 +9,9 @@
 # token), sha256 of the weights.
 #
 # SYNC is 50, a number of steps, or '"step"': then DATA is dealt, each step has 4 micro-batches of that many sequences,
-# and gradients travel as float32. DATA is local unless it says dealt, SHAPE and OPTIONS are options of gpt_train in JSON (model S). All
-# servers run on core CORE (0), one thread each; PRIORITY of theirs before other work (/proc/PID/autogroup).
+# and gradients travel as float32. DATA is local unless it says dealt, SHAPE and OPTIONS are options of gpt_train in JSON
+# (model S). All servers run on core CORE (0), one thread each; PRIORITY of theirs before other work
+# (/proc/PID/autogroup).
 set -euo pipefail
 
 sample=$(realpath "${1:?the sample text is missing}")
@@ -24,12 +25,23 @@ work=$(mktemp -d /tmp/gpt-diloco-XXXXXX)
 chmod 755 "$work"
 user=$(server_user)
 largest=$(echo "${CASES:-1:16:488 2:8:488 4:4:488}" | tr ' ' '\n' | sort -n | tail -n 1 | cut -d : -f 1)
-trap '[ -z "${priority_pid:-}" ] || kill "$priority_pid" 2>/dev/null || true; cluster_stop_all "$work"; [ -z "${KEEP:-}" ] || cp -r "$work" "$KEEP"; rm -rf "$work"' EXIT
+clean_up()
+{
+	[ -z "${priority_pid:-}" ] || kill "$priority_pid" 2>/dev/null || true
+	cluster_stop_all "$work"
+	[ -z "${KEEP:-}" ] || cp -r "$work" "$KEEP"
+	rm -rf "$work"
+}
+trap clean_up EXIT
 cluster_tree "$work" .
 cp "$sample" "$work/sample"
 chmod 644 "$work/sample"
 
-ask() { "$(cluster_bin "$work")/psql" -h "$(cat "$work/$1/socket")" -U postgres -d postgres -X -q -At -v ON_ERROR_STOP=1 "${@:2}"; }
+ask()
+{
+	"$(cluster_bin "$work")/psql" -h "$(cat "$work/$1/socket")" -U postgres -d postgres -X -q -At \
+		-v ON_ERROR_STOP=1 "${@:2}"
+}
 
 # Each server has all rows; table part says which of them are its own.
 start_one()
@@ -83,7 +95,9 @@ processor()
 		postmaster=$(head -n 1 "$work/$number/data/postmaster.pid")
 		# shellcheck disable=SC2046 # a list of processes
 		cat "/proc/$postmaster/stat" $(pgrep -P "$postmaster" | sed 's,.*,/proc/&/stat,') 2>/dev/null |
-			awk -v first="$postmaster" '{ sub(/^[0-9]+ \(.*\) /, $1 " "); s += $13 + $14 + ($1 == first ? $15 + $16 : 0) } END { print s / 100 }'
+			awk -v first="$postmaster" '{ sub(/^[0-9]+ \(.*\) /, $1 " "); s += $13 + $14
+				if ($1 == first) s += $15 + $16 }
+				END { print s / 100 }'
 	done | awk '{ s += $1 } END { print s }'
 }
 
@@ -96,7 +110,8 @@ one_case()
 		ask "$number" -c 'TRUNCATE part' -c "INSERT INTO part VALUES ($1, $2)"
 	done
 	accumulate=$(((sequences + 15) / 16))
-	options="$shape, \"context\": 256, \"tokenizer\": \"bytes\", \"batch_size\": $((sequences / accumulate)), \"steps\": $steps"
+	options="$shape, \"context\": 256, \"tokenizer\": \"bytes\", \"steps\": $steps"
+	options+=", \"batch_size\": $((sequences / accumulate))"
 	options+=', "threads": 1, "seed": 1, "patience": 0, "validation_fraction": 0, "publish": "last", "ngrams": "false"'
 	if [ "$sync" = '"step"' ]; then
 		options+=', "sync": "step", "accumulate": 4'
@@ -115,12 +130,14 @@ one_case()
 		return 1
 	fi
 	for number in $(seq 2 "$n"); do # sessions of the job have ended, and are counted
-		until [ "$(ask "$number" -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gpt' AND backend_type = 'client backend'")" = 0 ]; do sleep 0.05; done
+		until [ "$(ask "$number" -c "SELECT count(*) FROM pg_stat_activity
+			WHERE application_name = 'gpt' AND backend_type = 'client backend'")" = 0 ]; do sleep 0.05; done
 	done
 	after=$(processor)
 	ask 1 -F '	' <<SQL
 SELECT $n, $sequences, $steps, '$sync', round($after - $before), round(m.loss::numeric, 4),
-	(SELECT round(value::numeric, 4) FROM gpt_evaluate('m$models', 'SELECT body FROM piece WHERE id % 20 = 0') WHERE metric = 'loss'),
+	(SELECT round(value::numeric, 4) FROM gpt_evaluate('m$models', 'SELECT body FROM piece WHERE id % 20 = 0')
+		WHERE metric = 'loss'),
 	encode(sha256(substr(f, 9 + get_byte(f, 0) + 256 * get_byte(f, 1) + 65536 * get_byte(f, 2))), 'hex')
 FROM gpt_models m, lo_get(m.weights) f WHERE m.model = 'm$models';
 SQL
@@ -128,7 +145,8 @@ SQL
 
 for number in $(seq "$largest"); do start_one "$number"; done
 for number in $(seq 2 "$largest"); do
-	ask 1 -c "CREATE SERVER server$number FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$(cat "$work/$number/socket")', dbname 'postgres')" \
+	ask 1 -c "CREATE SERVER server$number FOREIGN DATA WRAPPER postgres_fdw
+			OPTIONS (host '$(cat "$work/$number/socket")', dbname 'postgres')" \
 		-c "CREATE USER MAPPING FOR postgres SERVER server$number OPTIONS (user 'postgres')"
 done
 if [ -n "${PRIORITY:-}" ]; then

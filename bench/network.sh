@@ -59,8 +59,8 @@ measure()
 		rate=$(ip netns exec "${machines[0]}" iperf3 -J -t "$seconds" $flags -c 10.77.0.2 | python3 -c '
 import json, sys
 end = json.load(sys.stdin)["end"]
-both = " and %.0f" % (end["sum_received_bidir_reverse"]["bits_per_second"] / 1e6) if "sum_received_bidir_reverse" in end else ""
-print("%.0f%s Mbit/s, %d retransmits" % (end["sum_received"]["bits_per_second"] / 1e6, both, end["sum_sent"].get("retransmits", 0)))')
+rates = [end[way]["bits_per_second"] / 1e6 for way in ("sum_received", "sum_received_bidir_reverse") if way in end]
+print("%s Mbit/s, %d retransmits" % (" and ".join("%.0f" % r for r in rates), end["sum_sent"].get("retransmits", 0)))')
 		echo "iperf3 ${flags:-one connection}: $rate"
 	done
 	kill "$server"

@@ -4,8 +4,8 @@
 Without arguments it prints the predicted tables as Markdown. With a file of bench/servers.sh it fits the share of the
 line's rate that is reached and the time that a step loses beside bytes, and prints measured and predicted seconds.
 
-  step    time = compute + channel + exposed bytes / (share x rate) + 2 latency + message x 2 (n - 1); what is sent beside
-          the backward pass of the last micro-batch is not exposed
+  step    time = compute + channel + exposed bytes / (share x rate) + 2 latency + message x 2 (n - 1);
+          what is sent beside the backward pass of the last micro-batch is not exposed
           bytes that a member sends, and receives: 2 (n - 1) / n x width x P
   DiLoCo  time of a round = N compute + pack + (n - 1) (2 x 1.016 P / (share x rate) + add)  + update + apply + latency
 """
@@ -29,8 +29,8 @@ NETWORKS = {"10 Gbit/s, 0.1 ms": (10e9 / 8, 1e-4, 0.8), "1 Gbit/s, 1 ms": (1e9 /
             "100 Mbit/s, 50 ms": (1e8 / 8, 5e-2, 0.55)}
 SERVERS = (2, 4, 8, 16, 64, 512)
 
-# name: layers, channels, heads, heads of keys and values, size of a head, mlp channels, matrices of the mlp, vocabulary,
-# whether the head is the embedding, context, sequences of a micro-batch
+# name: layers, channels, heads, heads of keys and values, size of a head, mlp channels, matrices of the mlp,
+# vocabulary, whether the head is the embedding, context, sequences of a micro-batch
 SHAPES = {
     "nano": (4, 128, 4, 4, 32, 512, 2, 1024, True, 256, 4),
     "mini": (6, 192, 6, 6, 32, 768, 2, 2048, True, 256, 4),
@@ -48,7 +48,8 @@ MICRO_BATCHES = 4          # of a server in a step: each server always has the s
 
 class Model:
     def __init__(self, shape):
-        (self.layers, self.channels, heads, kv, size, mlp, matrices, self.vocabulary, tied, self.context, self.batch) = shape
+        self.layers, self.channels, heads, kv, size, mlp, matrices, self.vocabulary, tied = shape[:-2]
+        self.context, self.batch = shape[-2:]
         block = self.channels * size * (2 * heads + 2 * kv) + matrices * self.channels * mlp
         products = self.layers * block + self.vocabulary * self.channels
         self.parameters = products + (0 if tied else self.vocabulary * self.channels) + self.layers * 2 * self.channels
@@ -119,7 +120,8 @@ def gib(size):
 
 def print_models():
     heading("model", "parameters, million", "tokens a step and server", "compute of a step, 2 cores, 32 cores, s",
-            "sent a step, GB", "sent a round, member, GB", "memory: one server, step, DiLoCo's member, coordinator, GiB")
+            "sent a step, GB", "sent a round, member, GB",
+            "memory: one server, step, DiLoCo's member, coordinator, GiB")
     for name, shape in SHAPES.items():
         m = Model(shape)
         row(name, "%.1f" % (m.parameters / 1e6), "{:,}".format(m.micro_tokens * MICRO_BATCHES),
@@ -138,15 +140,15 @@ def print_efficiency(way, cores):
 
 
 def print_limits():
-    """The star: servers up to which a round has an efficiency of 0.9, and at which its line is busy half of the time."""
+    """The star: servers up to which a round has an efficiency of 0.9, and at which its line is busy half the time."""
     heading("servers of", "network", *("%s: 0.9, 0.5" % name for name in ("small (S)", "gpt2 (M)", "TinyLlama 1.1B")))
     for cores in CORES:
         for network, values in NETWORKS.items():
             cells = []
             for name in ("small (S)", "gpt2 (M)", "TinyLlama 1.1B"):
                 m = Model(SHAPES[name])
-                most = [max([n for n in range(2, 4000) if efficiency(m, n, values, cores, "DiLoCo") >= least], default=1)
-                        for least in (0.9, 0.5)]
+                of = {n: efficiency(m, n, values, cores, "DiLoCo") for n in range(2, 4000)}
+                most = [max([n for n in of if of[n] >= least], default=1) for least in (0.9, 0.5)]
                 cells.append("%s, %s" % tuple(str(n) if n > 1 else "none" for n in most))
             row(cores, network, *cells)
 

@@ -32,7 +32,15 @@ chmod 755 "$work"
 user=$(server_user)
 mkdir -p "$(dirname "$results")"
 sockets=() models=0
-trap '[ -z "${priority_pid:-}" ] || kill "$priority_pid" 2>/dev/null || true; cluster_stop_all "$work"; network_down >/dev/null; [ -z "${loopback:-}" ] || ip netns delete "$loopback"; rm -rf "$work"' EXIT
+clean_up()
+{
+	[ -z "${priority_pid:-}" ] || kill "$priority_pid" 2>/dev/null || true
+	cluster_stop_all "$work"
+	network_down >/dev/null
+	[ -z "${loopback:-}" ] || ip netns delete "$loopback"
+	rm -rf "$work"
+}
+trap clean_up EXIT
 cluster_tree "$work" .
 
 # ---- servers ----
@@ -83,11 +91,13 @@ CREATE EXTENSION gpt;
 CREATE EXTENSION postgres_fdw;
 ALTER ROLE postgres PASSWORD 'secret';
 CREATE TABLE part (n integer, k integer);
-CREATE TABLE line AS SELECT i AS id, body FROM string_to_table(pg_read_file('$work/sample'), E'\n') WITH ORDINALITY t (body, i) WHERE body <> '';
+CREATE TABLE line AS SELECT i AS id, body
+	FROM string_to_table(pg_read_file('$work/sample'), E'\n') WITH ORDINALITY t (body, i) WHERE body <> '';
 SQL
 	done
 	for number in $(seq 2 "$largest"); do
-		ask 1 -c "CREATE SERVER server$number FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.$number', dbname 'postgres')" \
+		ask 1 -c "CREATE SERVER server$number FOREIGN DATA WRAPPER postgres_fdw
+				OPTIONS (host '127.0.0.$number', dbname 'postgres')" \
 			-c "CREATE USER MAPPING FOR postgres SERVER server$number OPTIONS (user 'postgres', password 'secret')"
 	done
 	stop_servers
@@ -113,7 +123,8 @@ processor_of()
 	postmaster=$(head -n 1 "$work/$1/data/postmaster.pid")
 	# shellcheck disable=SC2046 # a list of processes
 	cat "/proc/$postmaster/stat" $(pgrep -P "$postmaster" | sed 's,.*,/proc/&/stat,') 2>/dev/null |
-		awk -v first="$postmaster" '{ sub(/^[0-9]+ \(.*\) /, $1 " "); s += $13 + $14 + ($1 == first ? $15 + $16 : 0) } END { print s / 100 }'
+		awk -v first="$postmaster" '{ sub(/^[0-9]+ \(.*\) /, $1 " "); s += $13 + $14 + ($1 == first ? $15 + $16 : 0) }
+			END { print s / 100 }'
 }
 
 # Bytes that a machine has sent and received: "sent received". On the loopback device both are those of all servers.
@@ -122,7 +133,7 @@ bytes_of()
 	if [ "$network" = loopback ]; then
 		ip netns exec "$loopback" cat /sys/class/net/lo/statistics/tx_bytes /sys/class/net/lo/statistics/rx_bytes
 	else
-		ip netns exec "${machines[$1 - 1]}" cat /sys/class/net/gpt0/statistics/tx_bytes /sys/class/net/gpt0/statistics/rx_bytes
+		ip netns exec "${machines[$1 - 1]}" cat /sys/class/net/gpt0/statistics/{tx,rx}_bytes
 	fi | paste -s -d ' '
 }
 
@@ -157,7 +168,8 @@ train()
 	local names options job number
 
 	names=$(seq 2 "$n" | sed 's/.*/"server&"/' | paste -s -d ,)
-	options="${shape[$model]}, \"batch_size\": $batch, \"threads\": 1, \"seed\": 1, \"patience\": 0, \"validation_fraction\": 0.01, \"steps\": $1"
+	options="${shape[$model]}, \"batch_size\": $batch, \"threads\": 1, \"seed\": 1, \"patience\": 0, \"steps\": $1"
+	options+=", \"validation_fraction\": 0.01"
 	if [ "$mode" = step ]; then
 		options+=", \"accumulate\": 4, \"sync\": \"step\", \"data\": \"dealt\""
 		[ "$n" = 1 ] || options+=", \"gradient_type\": \"$type\""
@@ -168,13 +180,15 @@ train()
 	[ "$n" = 1 ] || options+=", \"servers\": [$names]"
 	counters >"$work/before"
 	models=$((models + 1))
-	job=$(ask 1 -c "SELECT gpt_train('model$models', 'SELECT body FROM line WHERE id % (SELECT max(n) FROM part) = (SELECT max(k) FROM part)', '{$options}')")
+	job=$(ask 1 -c "SELECT gpt_train('model$models',
+		'SELECT body FROM line WHERE id % (SELECT max(n) FROM part) = (SELECT max(k) FROM part)', '{$options}')")
 	if [ "$(ask 1 -c "SELECT gpt_wait($job)")" != succeeded ]; then
 		ask 1 -c "SELECT error FROM gpt_jobs WHERE job = $job" >&2
 		return 1
 	fi
 	for number in $(seq 2 "$n"); do # sessions of the job have ended, and are counted
-		until [ "$(ask "$number" -c "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gpt' AND backend_type = 'client backend'")" = 0 ]; do sleep 0.05; done
+		until [ "$(ask "$number" -c "SELECT count(*) FROM pg_stat_activity
+			WHERE application_name = 'gpt' AND backend_type = 'client backend'")" = 0 ]; do sleep 0.05; done
 	done
 	sleep 0.2
 	counters >"$work/after"
@@ -206,7 +220,8 @@ one_case()
 	parameters=$(ask 1 -c "SELECT parameters FROM gpt_models ORDER BY created_at DESC LIMIT 1")
 	loss=$(ask 1 -c "SELECT validation_loss FROM gpt_models ORDER BY created_at DESC LIMIT 1")
 	waiting=$(ask 1 -c "SELECT coalesce(max(waiting_share), 0) FROM gpt_job_servers" 2>/dev/null || echo 0)
-	paste -d ' ' "$work/short" "$work/long" | awk -v OFS='\t' -v steps=$((long - short)) -v loopback="$([ "$network" = loopback ] && echo 1 || echo 0)" \
+	paste -d ' ' "$work/short" "$work/long" | awk -v OFS='\t' -v steps=$((long - short)) \
+		-v loopback="$([ "$network" = loopback ] && echo 1 || echo 0)" \
 		-v head="$network	$mode	$type	$model	$n	$parameters	$tokens" -v tail="$waiting	$loss" '
 		NR == 1 { seconds = $2 - $1; next }
 		{ processor += $4 - $1; sent = $5 - $2; got = $6 - $3; all = loopback ? sent : all + sent

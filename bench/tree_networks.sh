@@ -21,7 +21,8 @@ members()
 
 	for ((member = 0; member < $2; member++)); do
 		[ ${#machines[@]} = 0 ] || at=(ip netns exec "${machines[member]}" env "ADDRESS=10.77.0.$((member + 1))")
-		taskset -c $((member % $(nproc))) ${at[@]+"${at[@]}"} build/bench/tree "$1" "${STEPS:-4}" "${LEAVES:-4}" "$member" "$2" "$meeting" >>"$meeting/out" &
+		taskset -c $((member % $(nproc))) ${at[@]+"${at[@]}"} build/bench/tree "$1" "${STEPS:-4}" "${LEAVES:-4}" \
+			"$member" "$2" "$meeting" >>"$meeting/out" &
 		pids+=($!)
 	done
 	for member in "${pids[@]}"; do wait "$member"; done
@@ -44,11 +45,14 @@ for network in ${NETWORKS:-loopback 10000:0.1 1000:1 100:50}; do
 				[ "$n$wire" != 1bfloat16 ] || continue
 				meeting=$(mktemp -d)
 				# shellcheck disable=SC2086 # a command of several words
-				MACHINES="${machines[*]-}" WIRE=$wire timeout 300 ${PREFIX:-} bench/tree_networks.sh members "$model" "$n" "$meeting"
+				MACHINES="${machines[*]-}" WIRE=$wire timeout 300 ${PREFIX:-} \
+					bench/tree_networks.sh members "$model" "$n" "$meeting"
 				sed 's/[:,]//g' "$meeting/out" | awk -v head="$network $wire $model" -v n="$n" '
-					$6 > median { median = $6 } $11 > best { best = $11 } { processor += $13 } $15 > waited { waited = $15 } $17 > sent { sent = $17 }
+					$6 > median { median = $6 } $11 > best { best = $11 } { processor += $13 }
+					$15 > waited { waited = $15 } $17 > sent { sent = $17 }
 					hash != "" && hash != $NF { same = "DIFFERENT" } { hash = $NF }
-					END { printf "%s members %d median %.3f s best %.3f s processor %.3f s sent %.1f MB waited %.3f s %s %s\n",
+					END { printf "%s members %d median %.3f s best %.3f s processor %.3f s " \
+						"sent %.1f MB waited %.3f s %s %s\n",
 						head, n, median / 1000, best / 1000, processor / 1000, sent, waited / 1000, hash, same }'
 				rm -rf "$meeting"
 			done
