@@ -32,10 +32,26 @@ my @kinds = (
 	[ 0, 'launcher', "backend_type = 'gpt launcher'" ],
 	[ 2, 'checkpointer', "backend_type = 'checkpointer'" ],
 	[ 0, 'session of a user', "application_name = 'user'" ],
-	[ 2, 'walwriter', "backend_type = 'walwriter'" ]);
+	[ 2, 'walwriter', "backend_type = 'walwriter'" ],
+	[ 1, 'session that takes an update', "application_name = 'gpt' AND state = 'active' AND query LIKE '%gpt_member_take%'" ],
+	[ 2, 'session that gives a difference', "application_name = 'gpt' AND state = 'active' AND query LIKE '%gpt_member_delta%'" ]);
 my $number = 0;
 
+splice @kinds, -2 if $sync eq '"step"';
+
 connect_servers($here, @members);
+# Asks a query until its first value is neither null nor false, and returns that.
+$_->safe_psql('postgres', q{CREATE FUNCTION wait_until(query text, most interval) RETURNS text LANGUAGE plpgsql AS $$
+	DECLARE
+		value text;
+	BEGIN
+		WHILE clock_timestamp() < statement_timestamp() + most LOOP
+			EXECUTE query INTO value;
+			EXIT WHEN value <> 'false' AND value <> 'f';
+			PERFORM pg_stat_clear_snapshot(), pg_sleep(0.003);
+		END LOOP;
+		RETURN value;
+	END $$}) for @nodes;
 fill_line($nodes[$_], 1 + 300 * $_, 300 + 300 * $_) for 0 .. 2;
 srand($ENV{SEED} // 1);
 
@@ -64,6 +80,15 @@ sub result_of
 	return split / /, answer_of($here, 'postgres', "SELECT concat_ws(' ', j.state,
 			encode(sha256(substr(object, 9 + get_byte(object, 0) + 256 * get_byte(object, 1) + 65536 * get_byte(object, 2))), 'hex'), m.validation_loss)
 		FROM gpt_jobs j LEFT JOIN gpt_models m ON m.model = j.model, LATERAL (SELECT lo_get(m.weights) AS object) o WHERE j.job = $job");
+}
+
+# Returns once the job is at that step, or over.
+sub wait_for_step
+{
+	my ($job, $step) = @_;
+
+	answer_of($here, 'postgres', "SELECT wait_until('SELECT j.state NOT IN (''queued'', ''running'') OR p.step >= $step
+		FROM gpt_jobs j LEFT JOIN gpt_stat_progress_train p USING (job) WHERE job = $job', '60 s')");
 }
 
 sub step_of
@@ -104,7 +129,6 @@ sub observe
 	return \%observer;
 }
 
-# kill_kill of IPC::Run may wait for ever for a process that it has ended.
 sub stop_process
 {
 	my ($process) = @_;
@@ -128,7 +152,9 @@ sub pid_of
 	my ($node, $condition) = @_;
 
 	return (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0] unless defined $condition;
-	return (split /\n/, $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $condition ORDER BY pid"))[0];
+	$condition =~ s/'/''/g;
+	my $found = eval { $node->safe_psql('postgres', "SELECT wait_until('SELECT pid FROM pg_stat_activity WHERE $condition ORDER BY pid', '2 s')") };
+	return $found;
 }
 
 sub start_again
@@ -153,13 +179,10 @@ sub trial
 	my $at = int($steps * (0.1 + rand(0.6)));
 	my (@observers, $pid, $step, $killed, %result);
 
-	usleep(5_000) while ($step = step_of($job)) < $at;
+	wait_for_step($job, $at);
 	@observers = map { observe($_, $job) } grep { ($_ == $here) != ($node == $here) } @nodes;
-	for (1 .. 100)
-	{
-		last if $pid = pid_of($node, $condition);
-		usleep(5_000);
-	}
+	$pid = pid_of($node, $condition);
+	$step = step_of($job);
 	if (!$pid || $step >= $steps)
 	{
 		# the job was over before: once more
@@ -167,7 +190,6 @@ sub trial
 		stop_process($user);
 		return undef;
 	}
-	$step = step_of($job);
 	$killed = time;
 	kill 'KILL', $pid;
 	my @noticed = map { noticed_at($_) } @observers;

@@ -24,12 +24,14 @@ extern char *gpt_run_file_path(const pg_uuid_t *run_id, const char *extension, c
  */
 extern int gpt_run_file_create(const pg_uuid_t *run_id, const char *extension, int level);
 
+/* Syncs the unfinished file and renames it: a file with the final name is always complete. */
+extern void gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension);
+
 /*
- * Syncs the unfinished file and renames it: a file with the final name is always complete. level:
- * of the message that it cannot be done; then the file is removed if that is no error, and false
- * returned.
+ * The same for a file that may be lost with the machine: it is not synced. Failure is a warning;
+ * then the file is removed, and false returned.
  */
-extern bool gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension, int level);
+extern bool gpt_run_file_try_complete(const pg_uuid_t *run_id, const char *extension);
 
 /* Remove the unfinished form of one file, or all files of a run; missing files are no error. */
 extern void gpt_run_file_remove_aside(const pg_uuid_t *run_id, const char *extension);

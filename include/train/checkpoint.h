@@ -56,7 +56,10 @@ extern void gpt_checkpoint_write(const GptCheckpoint *checkpoint, LmTrainer *tra
 								 const float *best, const GptReference *reference,
 								 GptProgress *progress);
 
-/* The same, but a file that cannot be written is a warning; false then. */
+/*
+ * The same for a file that may be lost with the machine: it is not synced, which would take most of
+ * the time, and that it cannot be written is a warning; false then.
+ */
 extern bool gpt_checkpoint_try_write(const GptCheckpoint *checkpoint, LmTrainer *trainer,
 									 const float *best, const GptReference *reference,
 									 GptProgress *progress);

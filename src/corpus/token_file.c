@@ -457,5 +457,5 @@ finish_file(GptTokenWriter *writer)
 	if (writer->options->run_id == NULL)
 		return;
 	FileClose(writer->file);
-	(void) gpt_run_file_complete(writer->options->run_id, GPT_TOKENS, ERROR);
+	gpt_run_file_complete(writer->options->run_id, GPT_TOKENS);
 }

@@ -64,12 +64,21 @@ gpt_run_file_create(const pg_uuid_t *run_id, const char *extension, int level)
 	return file;
 }
 
-bool
-gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension, int level)
+void
+gpt_run_file_complete(const pg_uuid_t *run_id, const char *extension)
 {
-	if (durable_rename(gpt_run_file_path(run_id, extension, GPT_ASIDE),
-					   gpt_run_file_path(run_id, extension, ""), level) == 0)
+	durable_rename(gpt_run_file_path(run_id, extension, GPT_ASIDE),
+				   gpt_run_file_path(run_id, extension, ""), ERROR);
+}
+
+bool
+gpt_run_file_try_complete(const pg_uuid_t *run_id, const char *extension)
+{
+	char *path = gpt_run_file_path(run_id, extension, GPT_ASIDE);
+
+	if (rename(path, gpt_run_file_path(run_id, extension, "")) == 0)
 		return true;
+	ereport(WARNING, (errcode_for_file_access(), errmsg("could not rename file \"%s\": %m", path)));
 	gpt_run_file_remove_aside(run_id, extension);
 	return false;
 }

@@ -191,8 +191,10 @@ complete(Writer *writer)
 	bool written = writer->file >= 0;
 
 	close_file(writer);
-	if (written)
-		written = gpt_run_file_complete(run_id, writer->extension, writer->level);
+	if (written && writer->level < ERROR)
+		written = gpt_run_file_try_complete(run_id, writer->extension);
+	else if (written)
+		gpt_run_file_complete(run_id, writer->extension);
 	MemoryContextDelete(writer->context);
 	return written;
 }
@@ -284,7 +286,9 @@ write_bytes(Writer *writer, const void *data, size_t size)
 							   "the cause is removed.")));
 		return;
 	}
-	FileWriteback(writer->file, writer->offset, (off_t) size, gpt_wait_event("GptCheckpointFlush"));
+	if (writer->level >= ERROR)
+		FileWriteback(writer->file, writer->offset, (off_t) size,
+					  gpt_wait_event("GptCheckpointFlush"));
 	writer->offset += (off_t) size;
 }
 

@@ -305,31 +305,35 @@ gpt_members_send_update(GptMembers *members, uint32 crc)
 	}
 }
 
-/* What an answer to part "kept" says; an error there was forgiven. */
+/* True or false in an answer; false where it is missing. */
 static bool
-has_found(const GptMembers *members, const GptMember *member)
+is_true(const GptJson *answer, const char *name)
+{
+	const GptJson *field = answer == NULL ? NULL : gpt_json_field(answer, name);
+
+	return field != NULL && field->type == GPT_JSON_TRUE;
+}
+
+/* What an answer to part "kept" says; an error there was forgiven. */
+static void
+read_found(const GptMembers *members, GptMember *member)
 {
 	const GptJson *answer;
-	const GptJson *found = NULL;
 
-	if (PQresultStatus(member->result) != PGRES_TUPLES_OK)
+	if (PQresultStatus(member->result) != PGRES_TUPLES_OK || PQntuples(member->result) != 1 ||
+		PQnfields(member->result) != 1)
 	{
 		ereport(
 			LOG,
 			(errmsg("server \"%s\" cannot use what it has kept of job " INT64_FORMAT " of gpt: %s",
 					member->row.server, members->job->number, gpt_remote_message(member->work))));
-		return false;
+		return;
 	}
-	if (PQntuples(member->result) == 1 && PQnfields(member->result) == 1)
-	{
-		answer = gpt_json_try_parse(PQgetvalue(member->result, 0, 0),
-									(size_t) PQgetlength(member->result, 0, 0), MOST_NODES,
-									psprintf("the answer of server \"%s\"", member->row.server));
-		found = answer == NULL ? NULL : gpt_json_field(answer, "found");
-	}
-	if (found == NULL || (found->type != GPT_JSON_TRUE && found->type != GPT_JSON_FALSE))
-		raise_answer(member, "It does not say whether it has found its state.");
-	return found->type == GPT_JSON_TRUE;
+	answer = gpt_json_try_parse(PQgetvalue(member->result, 0, 0),
+								(size_t) PQgetlength(member->result, 0, 0), MOST_NODES,
+								psprintf("the answer of server \"%s\"", member->row.server));
+	member->has_state = is_true(answer, "found");
+	member->has_other_rows = is_true(answer, "changed");
 }
 
 void
@@ -346,7 +350,7 @@ gpt_members_take_kept(GptMembers *members, int64 step, uint32 crc)
 		GptMember *member = &members->members[i];
 
 		if (member->work == NULL || !member->has_tokens || member->has_state ||
-			(members->in_round && member->missed))
+			!(member->had_state || members->is_continued) || (members->in_round && member->missed))
 			continue;
 		gpt_members_ask(members, member, "gpt_member_take('kept'::text, NULL::bytea, $1::jsonb)", 1,
 						&value);
@@ -360,8 +364,7 @@ gpt_members_take_kept(GptMembers *members, int64 step, uint32 crc)
 		if (!member->forgives)
 			continue;
 		member->forgives = false;
-		member->has_state = has_found(members, member);
-		member->had_state = member->had_state || member->has_state;
+		read_found(members, member);
 	}
 }
 

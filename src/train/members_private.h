@@ -31,6 +31,7 @@ typedef struct GptMember
 	TimestampTz beat_at; /* when it was asked last */
 	TimestampTz try_at; /* when to try again to reach it */
 	bool had_state; /* in an earlier connection, perhaps */
+	bool has_other_rows; /* than when it kept what it has taken */
 	/* Of a round, one after the other: */
 	bool runs; /* it makes its steps */
 	bool answered; /* it has made them; the result says what it has learnt of */
@@ -235,8 +236,8 @@ extern void gpt_members_fetch(GptMembers *members);
 extern void gpt_members_send_update(GptMembers *members, uint32 crc);
 
 /*
- * All that have tokens and no state take what they have kept of that step, with parameters of that
- * CRC, if they have.
+ * All that have tokens and no state, but had one before, take what they have kept of that step,
+ * with parameters of that CRC, if they have.
  */
 extern void gpt_members_take_kept(GptMembers *members, int64 step, uint32 crc);
 

@@ -36,19 +36,40 @@ gpt_members_saved(GptMembers *members, int64 step)
 	members->saved_step = step;
 }
 
-/* The weights are not those of a training without the loss. */
+/* That the weights are not those of a training without the loss. */
 static void
-note_missing(const GptMembers *members, const GptMember *member, int64 step)
+note(const GptMembers *members, const char *text)
 {
 	GptTransaction transaction;
 
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_job_add_note(
-		members->job->number,
-		psprintf("server \"%s\" came back without what it had kept of step " INT64_FORMAT
-				 ", and continues with the moments of the coordinator",
-				 member->row.server, step));
+	gpt_job_add_note(members->job->number, text);
 	gpt_transaction_commit(&transaction);
+}
+
+static void
+note_missing(const GptMembers *members, const GptMember *member, int64 step)
+{
+	note(members, psprintf("server \"%s\" came back without what it had kept of step " INT64_FORMAT
+						   ", and continues with the moments of the coordinator",
+						   member->row.server, step));
+}
+
+/* Those who have kept that step go on from there. */
+static void
+take_kept(GptMembers *members, int64 step, uint32 crc)
+{
+	gpt_members_take_kept(members, step, crc);
+	for (int i = 0; i < members->n; i++)
+	{
+		GptMember *member = &members->members[i];
+
+		if (member->has_other_rows)
+			note(members, psprintf("the rows of server \"%s\" changed before it came back at "
+								   "step " INT64_FORMAT,
+								   member->row.server, step));
+		member->has_other_rows = false;
+	}
 }
 
 bool
@@ -59,7 +80,7 @@ gpt_members_supply_kept(GptMembers *members, const GptTrainState *state, LmTrain
 	if (!members->keeps)
 		return false;
 	gpt_members_supply_data(members);
-	gpt_members_take_kept(members, state->step, gpt_members_crc(trainer));
+	take_kept(members, state->step, gpt_members_crc(trainer));
 	for (int i = 0; i < members->n; i++)
 	{
 		const GptMember *member = &members->members[i];
@@ -67,7 +88,7 @@ gpt_members_supply_kept(GptMembers *members, const GptTrainState *state, LmTrain
 		if (member->work == NULL || member->has_state)
 			continue;
 		all = false;
-		if (member->had_state || members->is_continued)
+		if ((member->had_state || members->is_continued) && !member->missed)
 			note_missing(members, member, state->step);
 	}
 	return all;
@@ -99,7 +120,7 @@ take_up(GptMembers *members, const uint32 *crc)
 {
 	gpt_members_supply_data(members);
 	if (crc != NULL)
-		gpt_members_take_kept(members, members->round_end, *crc);
+		take_kept(members, members->round_end, *crc);
 	for (int i = 0; crc != NULL && i < members->n; i++)
 	{
 		GptMember *member = &members->members[i];
@@ -107,7 +128,7 @@ take_up(GptMembers *members, const uint32 *crc)
 		member->updated = member->updated || (member->returns && member->has_state);
 		member->returns = member->returns && !member->has_state;
 	}
-	gpt_members_take_kept(members, members->round_begin, members->round_crc);
+	take_kept(members, members->round_begin, members->round_crc);
 	for (int i = 0; i < members->n; i++)
 	{
 		GptMember *member = &members->members[i];

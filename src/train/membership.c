@@ -301,7 +301,10 @@ gpt_membership_use(GptMemberPart part, const uint8 *sha256, const GptMemberUse *
 			found = gpt_membership_take_kept(member, use);
 			gpt_json_put_boolean(&answer, "found", found);
 			if (found)
+			{
+				gpt_json_put_boolean(&answer, "changed", gpt_membership_has_other_rows(member));
 				describe_state(member, &answer);
+			}
 			break;
 		case GPT_N_PARTS:
 			break;

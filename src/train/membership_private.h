@@ -128,6 +128,9 @@ extern void gpt_membership_keep(GptMembership *member, int64 also);
 /* Takes what was kept of a step as the state; false if it is not there, or has another CRC. */
 extern bool gpt_membership_take_kept(GptMembership *member, const GptMemberUse *use);
 
+/* Whether rows of this server's own have changed since the state was kept that was taken. */
+extern bool gpt_membership_has_other_rows(const GptMembership *member);
+
 /* ---- src/train/membership_run.c ------------------------------------------------- */
 
 /* Allocates what rounds need, unless that is done; the parameters are the common ones. */

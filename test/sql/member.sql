@@ -176,7 +176,7 @@ CREATE SCHEMA kept;
 CREATE VIEW kept.own AS SELECT body FROM line WHERE body ~ current_setting('app.part') AND current_setting('gpt.max_memory') <> '77MB'
 	AND current_setting('transaction_read_only') = 'on';
 CREATE FUNCTION local(query text, settings jsonb) RETURNS jsonb LANGUAGE sql AS $$
-	SELECT spec(1, 2, jsonb_build_object('data', 'local', 'query', query, 'settings', settings, 'options', '{"vocabulary": 270, "seed": 1, "context": 32}'::jsonb))
+	SELECT spec(1, 2, jsonb_build_object('data', 'local', 'keep', true, 'query', query, 'settings', settings, 'options', '{"vocabulary": 270, "seed": 1, "context": 32}'::jsonb))
 $$;
 SELECT gpt_member_begin(local('SELECT body FROM own', '{}'));
 SELECT gpt_member_begin(local('SELECT body FROM own', '{"search_path": "kept", "app.part": "none"}'));
@@ -195,8 +195,17 @@ SELECT gpt_member_take('tokenizer', sha256(convert_to(:'tokenizer', 'UTF8')), '{
 SELECT gpt_member_put('tokenizer', 0, convert_to(:'tokenizer', 'UTF8'));
 SELECT gpt_member_take('tokenizer', sha256(convert_to(:'tokenizer', 'UTF8')), jsonb_build_object('agreement', :'agreement'::jsonb)) - 'tokens' AS encoded;
 SELECT count(*) FROM gpt_member_counts();
-SELECT send('checkpoint', pg_read_binary_file(:'checkpoint')) ->> 'step' = :'step' AS joined;
+SELECT send('checkpoint', pg_read_binary_file(:'checkpoint')) ->> 'crc' AS crc \gset
 SELECT gpt_member_run(:step, 3, 0) IS NOT NULL AS ran;
+SELECT gpt_member_take('kept', NULL, jsonb_build_object('step', :step, 'crc', :crc)) ->> 'changed' AS changed;
+SELECT gpt_member_end();
+-- rule: that rows have changed since it kept its state is said
+INSERT INTO line VALUES ('line 201 of the text has number 4');
+SELECT gpt_member_begin(local('SELECT body FROM own', '{"search_path": "kept", "app.part": "[0-4]$"}')) IS NOT NULL AS begun;
+SELECT gpt_member_put('tokenizer', 0, convert_to(:'tokenizer', 'UTF8'));
+SELECT gpt_member_take('tokenizer', sha256(convert_to(:'tokenizer', 'UTF8')), jsonb_build_object('agreement', :'agreement'::jsonb)) IS NOT NULL AS encoded;
+SELECT gpt_member_take('kept', NULL, jsonb_build_object('step', :step, 'crc', :crc)) ->> 'changed' AS changed;
+SELECT gpt_member_end();
 SELECT gpt_member_end();
 
 -- a run that is interrupted leaves no state; the end leaves nothing

@@ -118,7 +118,7 @@ reaches($killed, 10);
 kill_process(member_of($east));
 wait_for("SELECT error IS NOT NULL FROM gpt_job_servers WHERE job = $killed AND member = 1");
 kill_process(query("SELECT pid FROM gpt_stat_progress_train WHERE job = $killed"));
-poll('SELECT true');
+wait_for("SELECT tries > 0 FROM gpt_jobs WHERE job = $killed");
 job_ends($killed, 'succeeded', 'a member and the worker are killed, and the job succeeds');
 is(hash_of('killed'), hash_of('calm'), 'the weights are those of the undisturbed training');
 unlike(query("SELECT note FROM gpt_jobs WHERE job = $killed"), qr/came back without/, 'no server has come back without its state');
