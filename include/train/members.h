@@ -42,7 +42,7 @@ typedef struct GptMembers GptMembers;
 /*
  * The members of a job, with connections to all of them; NULL where the options name no servers.
  * base: what the job starts from, or NULL; members that need it have the same version. continued:
- * the job goes on from a checkpoint; then a server that cannot be reached is lost, while at the
+ * the job had begun before; then a server that cannot be reached is lost, while at the
  * beginning it is an error. Lives in the current memory context.
  */
 extern GptMembers *gpt_members_create(const GptJob *job, const GptTrainOptions *options,

@@ -117,7 +117,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 		step = base->step;
 	record_start(job, step, from == NULL && job->steps > 0);
 	gpt_gate_begin(&gate, job, options, &progress);
-	members = gpt_members_create(job, options, base, from != NULL, &progress);
+	/* A promoted standby has no checkpoint of a job that its primary had begun. */
+	members = gpt_members_create(job, options, base, from != NULL || job->steps > 0, &progress);
 
 	/* 1, 2. */
 	if (from != NULL)

@@ -28,6 +28,19 @@ $_->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION gpt_distribute(text, text[]
 fill_line($here, 1, 300);
 my $shape = '"layers": 1, "channels": 16, "heads": 1, "context": 64, "tokenizer": "bytes", "batch_size": 8, "steps": 3, "seed": 1';
 
+# The answer to a query, as soon as it has one; it may be asked for 20 s, also while the server starts.
+sub wait_on
+{
+	my ($node, $sql) = @_;
+
+	for (my $end = time + 20; time < $end; select undef, undef, undef, 0.025)
+	{
+		my ($status, $answer) = $node->psql('postgres', $sql);
+		return $answer if $status == 0 && $answer ne '';
+	}
+	return 'nothing';
+}
+
 # Starts a job as the owner of the models, and returns its end.
 sub train
 {
@@ -272,8 +285,35 @@ my $both = "SELECT id, $score FROM line_readers WHERE id % 2 = 0 UNION ALL SELEC
 is(() = $here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) $both") =~ /Async Foreign Scan\n.*\n\s+Remote SQL: SELECT id, public\.gpt_score/g, 2, 'both standbys score at once');
 is($here->safe_psql('postgres', "$both ORDER BY 1"), $west->safe_psql('postgres', 'SELECT id, gpt_score(\'m@1\', body) FROM line ORDER BY 1'), 'with the results of the primary');
 like(error_of($here, "SELECT * FROM gpt_distribute('m', '{readers}')"), qr/0A000: cannot set transaction read-write mode during recovery.*CONTEXT:  server "readers"/s, 'nothing can be sent to a standby');
+
+# -- standbys that train: a standby may be a member, and the next one takes its place
+$west->safe_psql('postgres', 'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO trainer');
+$west->wait_for_catchup($_, 'replay', $west->lsn('insert')) for @standbys;
+my $tiny = $shape =~ s/"steps": 3/"threads": 1, "patience": 0/r;
+my $over = $here->safe_psql('postgres', qq{SELECT gpt_train('over', 'SELECT body FROM line', '{$tiny, "steps": 1000000, "servers": ["readers"], "data": "local", "sync": 10}')});
+is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $over AND member = 1 AND step >= 10"), 'training', 'a standby trains on its rows');
 $standbys[0]->stop('immediate');
 is($here->safe_psql('postgres', 'SELECT setting FROM port_readers'), $standbys[1]->port, 'a new session takes the next one when the first is gone');
+is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $over AND member = 1 AND epoch > 1 AND step > 10"), 'training', 'so does a training');
+$here->safe_psql('postgres', "SELECT gpt_cancel($over)");
+
+# -- the standby of a coordinator goes on with its trainings, and waits for a server that is away at that moment
+my %sync = (rounds => '"sync": 20, "steps": 240', steps => '"sync": "step", "steps": 60');
+$_->append_conf('postgresql.conf', "gpt.max_workers = 3\ngpt.gradient_address = '127.0.0.1'"), $_->reload for $west, $east, $standbys[1];
+wait_on($_, "SELECT 1 WHERE current_setting('gpt.max_workers') = '3'") for $west, $east, $standbys[1];
+connect_servers($west, $east);
+delete $sync{steps} unless -e $west->config_data('--pkglibdir') . '/gpt_gloo.so';
+my %jobs = map { $_ => $west->safe_psql('postgres', qq{SELECT gpt_train('$_', 'SELECT body FROM line', '{$tiny, $sync{$_}, "servers": ["east"]}')}) } sort keys %sync;
+my $all = join ',', values %jobs;
+is(wait_on($west, "SELECT count(*) FROM gpt_jobs WHERE job IN ($all) AND state = 'running' AND steps > 0 HAVING count(*) = " . keys %jobs), keys %jobs, 'a server trains with another one');
+$east->stop('fast');
+$west->wait_for_catchup($standbys[1], 'replay', $west->lsn('flush'));
+$west->stop('immediate');
+$standbys[1]->promote;
+is(wait_on($standbys[1], "SELECT count(*) FROM gpt_job_servers WHERE job IN ($all) AND state = 'lost' AND error LIKE 'could not connect%' HAVING count(*) = " . keys %jobs), keys %jobs, 'its standby takes over, and waits');
+$east->start;
+is($standbys[1]->safe_psql('postgres', "SELECT string_agg(gpt_wait(job, '60 s'), ',') FROM gpt_jobs WHERE job IN ($all)"), join(',', ('succeeded') x keys %jobs), 'until the other one is back');
+is($standbys[1]->safe_psql('postgres', "SELECT bool_and(data_changed) FROM gpt_jobs WHERE job IN ($all)"), 't', 'rows were read again');
 
 # -- a hostile server, or one that stops answering: an error that names it, and no hang
 my $version = $here->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'gpt'});
