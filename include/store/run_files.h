@@ -43,6 +43,9 @@ extern void gpt_run_files_remove(const pg_uuid_t *run_id);
  */
 extern void gpt_run_files_remove_at_commit(const pg_uuid_t *run_id);
 
+/* The same for all jobs of the current database, of which no row stays. */
+extern void gpt_run_files_remove_all_at_commit(void);
+
 /* The run that a file of the directory belongs to; false for other files. */
 extern bool gpt_run_of_file(pg_uuid_t *run_id, const char *name);
 

@@ -22,6 +22,7 @@
 #include "sql/arguments.h"
 #include "store/blob.h"
 #include "store/catalog.h"
+#include "store/run_files.h"
 #include "store/weights.h"
 
 PG_FUNCTION_INFO_V1(gpt_version);
@@ -102,7 +103,10 @@ gpt_drop_extension_trigger(PG_FUNCTION_ARGS)
 	if (data->parsetree != NULL && IsA(data->parsetree, DropStmt) &&
 		drops_gpt((DropStmt *) data->parsetree) &&
 		gpt_extension_ownercheck(gpt_extension_oid(), GetUserId()))
+	{
 		gpt_catalog_drop_all();
+		gpt_run_files_remove_all_at_commit();
+	}
 	PG_RETURN_NULL();
 }
 

@@ -113,6 +113,29 @@ gpt_run_files_remove_at_commit(const pg_uuid_t *run_id)
 	gpt_at_end(&removal, run_id, sizeof(pg_uuid_t));
 }
 
+/* Rows that are copies of another database's or cluster's have no files here. */
+void
+gpt_run_files_remove_all_at_commit(void)
+{
+	GptStatement statement;
+	uint64 n;
+
+	gpt_statement_begin(&statement);
+	gpt_statement_add(&statement, OIDOID, ObjectIdGetDatum(MyDatabaseId));
+	gpt_statement_add(&statement, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
+	n = gpt_statement_run(
+		&statement, "SELECT run_id FROM %s.gpt_job WHERE database = $1 AND system_identifier = $2");
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool is_null;
+
+		CHECK_FOR_INTERRUPTS();
+		gpt_run_files_remove_at_commit(
+			DatumGetUUIDP(gpt_statement_value(&statement, i, 1, &is_null)));
+	}
+	gpt_statement_end(&statement);
+}
+
 static void
 remove_run(const void *run_id)
 {

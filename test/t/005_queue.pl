@@ -83,15 +83,25 @@ for my $preload (0, 1)
 }
 
 # the extension, its schema, its database go while a job runs
+my ($kept, %before);
 for my $command ('DROP EXTENSION gpt CASCADE', 'DROP SCHEMA s CASCADE', 'DROP DATABASE victim WITH (FORCE)')
 {
 	$node->safe_psql('postgres', 'CREATE DATABASE victim');
+	%before = map { $_ => 1 } files_of_jobs($node);
 	$node->safe_psql('victim', q{CREATE SCHEMA s; CREATE EXTENSION gpt SCHEMA s; ALTER DATABASE victim SET search_path = s, public;});
 	$node->safe_psql('victim', q{CREATE TABLE public.line AS SELECT 'line ' || i AS body FROM generate_series(1, 100) i;
 		SELECT gpt_train('m', 'SELECT body FROM public.line', '{"steps": 1000000000, "layers": 1, "channels": 16, "heads": 1, "context": 32, "tokenizer": "bytes"}')});
 	ok($node->poll_query_until('victim', 'SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE step > 0'), 'a job runs');
+	if ($command =~ /EXTENSION/)
+	{
+		$node->safe_psql('victim', 'SELECT gpt_cancel(1)');
+		$node->safe_psql('victim', q{SELECT gpt_wait(1), gpt_train('n', query, options) FROM gpt_job});
+		ok($node->poll_query_until('victim', 'SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE step > 0'), 'another one was cancelled');
+		$kept = () = grep { !$before{$_} } files_of_jobs($node);
+	}
 	$node->safe_psql($command =~ /DATABASE/ ? 'postgres' : 'victim', $command);
 	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('gpt trainer', 'gpt starter')}), "its worker ends after $command");
+	is("$kept files, then " . join(' ', grep { !$before{$_} } files_of_jobs($node)), '4 files, then ', 'the files of its jobs are gone') if $command =~ /EXTENSION/;
 	$node->safe_psql('postgres', 'DROP DATABASE IF EXISTS victim WITH (FORCE)');
 }
 
