@@ -49,7 +49,7 @@ extern "C"
 {
 #endif
 
-#define LM_COLLECTIVE_VERSION 1
+#define LM_COLLECTIVE_VERSION 2
 #define LM_COLLECTIVE_SYMBOL "gpt_gloo_collective"
 #define LM_MESH_MAX_MEMBERS 64
 #define LM_MESH_ADDRESS_SIZE 80 /* of an address with its port, with the NUL */
@@ -70,6 +70,7 @@ extern "C"
 		int member; /* whose fault it is, -1 where it is nobody's or not known */
 		bool is_aborted; /* the owner called abort */
 		char message[256]; /* lower case, no period; names the member by its number */
+		bool is_taken; /* of open: another socket listens at the port that the address names */
 	} LmMeshError;
 
 	/* How a mesh is connected. All is copied. */

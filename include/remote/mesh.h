@@ -27,7 +27,8 @@ extern void gpt_mesh_check_address(void);
 
 /*
  * A mesh that listens at gpt.gradient_address, on a free port where that names none, in the current
- * memory context. Errors of gpt_mesh_check; 08001 where it cannot listen there.
+ * memory context. A port that another training has is waited for, some seconds, and is then 08001;
+ * an address that this machine cannot listen at is F0000. Errors of gpt_mesh_check.
  */
 extern GptMesh *gpt_mesh_open(void);
 

@@ -166,6 +166,7 @@ listen_at(const char *text, Address *own)
 			return file;
 		code = errno;
 	}
-	throw MeshFailure(
-		-1, format("could not listen at \"%s\": %s", shown(text).c_str(), strerror(code)));
+	throw MeshFailure(-1,
+					  format("could not listen at \"%s\": %s", shown(text).c_str(), strerror(code)),
+					  code == EADDRINUSE);
 }

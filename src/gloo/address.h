@@ -16,10 +16,12 @@
 /* A failure inside gpt_gloo.so: the member at fault, or -1. */
 struct MeshFailure : std::runtime_error
 {
-	MeshFailure(int at, const std::string &text) : std::runtime_error(text), member(at)
+	MeshFailure(int at, const std::string &text, bool taken = false)
+		: std::runtime_error(text), member(at), is_taken(taken)
 	{
 	}
 	int member;
+	bool is_taken; /* the port is another socket's */
 };
 
 __attribute__((format(printf, 1, 2))) std::string format(const char *pattern, ...);

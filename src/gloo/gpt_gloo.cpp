@@ -14,12 +14,13 @@ namespace
 
 /* Fills *error, which may be NULL. */
 void
-fill(LmMeshError *error, int member, bool is_aborted, const char *message)
+fill(LmMeshError *error, int member, const char *message, bool is_taken = false)
 {
 	if (!error)
 		return;
 	error->member = member;
-	error->is_aborted = is_aborted;
+	error->is_aborted = false;
+	error->is_taken = is_taken;
 	snprintf(error->message, sizeof error->message, "%s", message);
 }
 
@@ -35,15 +36,15 @@ guarded(LmMeshError *error, Body body)
 	}
 	catch (const MeshFailure &failure)
 	{
-		fill(error, failure.member, false, failure.what());
+		fill(error, failure.member, failure.what(), failure.is_taken);
 	}
 	catch (const std::exception &caught)
 	{
-		fill(error, -1, false, caught.what());
+		fill(error, -1, caught.what());
 	}
 	catch (...)
 	{
-		fill(error, -1, false, "unknown exception");
+		fill(error, -1, "unknown exception");
 	}
 	return false;
 }
@@ -53,7 +54,7 @@ template <typename Body>
 bool
 guarded_task(LmMesh *mesh, LmMeshError *error, Body body)
 {
-	LmMeshError own = {-1, false, ""};
+	LmMeshError own = {-1, false, "", false};
 
 	if (guarded(&own, body))
 		return true;

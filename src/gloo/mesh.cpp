@@ -435,7 +435,7 @@ LmMesh::run()
 void
 LmMesh::run_task(const Task &task)
 {
-	LmMeshError error = {-1, false, "a task failed without saying why"};
+	LmMeshError error = {-1, false, "a task failed without saying why", false};
 
 	if (!task.function(gpt_gloo_collective(), this, task.context, &error))
 		fail(error.member, error.is_aborted, error.message);

@@ -14,10 +14,18 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
+#include "core/compat.h"
+#include "core/pulse.h"
 #include "core/settings.h"
 #include "remote/mesh.h"
+
+#define WAIT_MS 50
+#define TAKEN_MS 5000 /* for the port of another training, which it needs while it begins */
 
 struct GptMesh
 {
@@ -87,6 +95,27 @@ load_library(void)
 	collective = entry();
 }
 
+/* Waits while the port is another training's. NULL and *error where it cannot be had. */
+static LmMesh *
+open_when_free(LmMeshError *error)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+	LmMesh *mesh;
+
+	for (;;)
+	{
+		mesh = collective->open(gpt_gradient_address, error);
+		if (mesh || !error->is_taken ||
+			TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), TAKEN_MS))
+			return mesh;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MS,
+						 gpt_wait_event("GptGradients"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		gpt_pulse();
+	}
+}
+
 GptMesh *
 gpt_mesh_open(void)
 {
@@ -95,10 +124,14 @@ gpt_mesh_open(void)
 
 	gpt_mesh_check();
 	mesh = palloc0(sizeof *mesh);
-	mesh->mesh = collective->open(gpt_gradient_address, &error);
+	mesh->mesh = open_when_free(&error);
 	if (!mesh->mesh)
-		ereport(ERROR, (errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-						errmsg("could not open gpt.gradient_address: %s", error.message)));
+		ereport(ERROR, (errcode(error.is_taken ? ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION
+											   : ERRCODE_CONFIG_FILE_ERROR),
+						errmsg("could not open gpt.gradient_address: %s", error.message),
+						error.is_taken
+							? errhint("Name another port, or none, in gpt.gradient_address.")
+							: errhint("Set gpt.gradient_address to an address of this machine.")));
 	dlist_push_tail(&meshes, &mesh->node);
 	mesh->on_reset.func = close_on_reset;
 	mesh->on_reset.arg = mesh;

@@ -352,9 +352,10 @@ const char *
 gpt_membership_mesh(void)
 {
 	GptMembership *member = member_at(GPT_MEMBER_BEGUN);
+	const char *address = gpt_membership_open_mesh(member);
 
 	gpt_pulse_end();
-	return gpt_membership_open_mesh(member);
+	return address;
 }
 
 const uint8 *

@@ -6,6 +6,7 @@ use FindBin;
 use lib $FindBin::RealBin;
 use GptTest;
 use GptServers;
+use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -166,4 +167,29 @@ job_ends($timed, 'succeeded', 'minutes');
 like(query("SELECT note FROM gpt_jobs WHERE job = $timed"), qr/ended by minutes/, 'end it');
 is(query("SELECT string_agg(state, ' ') || count(DISTINCT step) FROM gpt_job_servers WHERE job = $timed"), 'ended ended ended1', 'after the same step everywhere');
 cmp_ok(query("SELECT learning_rate FROM gpt_train_log WHERE job = $timed ORDER BY step DESC LIMIT 1"), '<', 0.002, 'with the learning rate that time gives');
+
+# rule: an address for gradients that a server does not have is an error; a port that another one has is waited for
+sub gradients_at
+{
+	my ($node, $address) = @_;
+
+	$node->append_conf('postgresql.conf', "gpt.gradient_address = '$address'");
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT current_setting('gpt.gradient_address') = '$address'");
+}
+
+for my $node ($east, $here)
+{
+	gradients_at($node, '192.0.2.1');
+	my $job = train('nowhere', '"servers": ["east"], "steps": 10');
+	job_ends($job, 'failed', 'an address of another machine fails the job');
+	like(query("SELECT error FROM gpt_jobs WHERE job = $job"), qr/could not open gpt.gradient_address: could not listen at "192.0.2.1".*@{[$node == $east ? 'Server "east" reports this' : '']}.*\nHINT: Set gpt.gradient_address/s, 'with the reason');
+	gradients_at($node, '127.0.0.1');
+}
+my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
+gradients_at($east, '127.0.0.1:' . $listener->sockport);
+my $taken = train('taken', '"servers": ["east"], "steps": 10');
+wait_for(q{SELECT count(*) > 0 FROM gpt_stat_progress_train WHERE phase = 'training'});
+close $listener;
+job_ends($taken, 'succeeded', 'a port that is free soon is waited for');
 done_testing();
