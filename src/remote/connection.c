@@ -21,13 +21,16 @@
 
 /*
  * What the session there gets. Its time limits are those of this side, as a job has none either;
- * which there are depends on the server's version. The last one may not exist on its system: it
- * makes a statement end when this side is gone.
+ * which there are depends on the server's version. The session ends some seconds after this side's
+ * machine is gone without a word: it may hold what the next one needs. The last one may not exist
+ * on its system: it makes a statement end when this side is gone.
  */
 static const char *const settings[] = {
 	"SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = ISO;"
 	" SET intervalstyle = postgres; SET extra_float_digits = 3;"
 	" SET standard_conforming_strings = on;"
+	" SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;"
+	" SET tcp_user_timeout = '11s';"
 	" SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
 	" WHERE name ~ '^(statement|lock|transaction|idle_session|idle_in_transaction_session)"
 	"_timeout$'",
@@ -390,7 +393,7 @@ gpt_remote_message(const GptRemote *remote)
 {
 	if (remote->lost != NULL)
 		return pstrdup(remote->lost);
-	return gpt_remote_clean(PQresultErrorMessage(remote->result));
+	return gpt_remote_summary(remote->result);
 }
 
 void

@@ -34,6 +34,17 @@ gpt_remote_clean(const char *message)
 	return copy;
 }
 
+char *
+gpt_remote_summary(const PGresult *result)
+{
+	const char *message = field(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = field(result, PG_DIAG_MESSAGE_DETAIL);
+
+	if (message == NULL)
+		return gpt_remote_clean(PQresultErrorMessage(result));
+	return detail == NULL ? pstrdup(message) : psprintf("%s: %s", message, detail);
+}
+
 void
 gpt_remote_clip(char *to, const char *message, size_t size)
 {
@@ -60,6 +71,8 @@ gpt_remote_raise(const char *server, const PGresult *result)
 		message = gpt_remote_clean(PQresultErrorMessage(result));
 	if (hint == NULL && sqlstate_of(result) == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		hint = hint_of_grant(message);
+	if (sqlstate_of(result) == ERRCODE_UNDEFINED_FUNCTION)
+		hint = "Look whether the extension gpt was dropped there.";
 	ereport(ERROR, (errcode(sqlstate_of(result)), errmsg_internal("%s", message),
 					detail != NULL ? errdetail("Server \"%s\" reports this. %s", server, detail)
 								   : errdetail("Server \"%s\" reports this.", server),

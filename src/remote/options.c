@@ -22,8 +22,9 @@
 #include "remote/options.h"
 
 #define DEFAULT_TIMEOUT_MS 10000
+#define LEAST_TIMEOUT_MS 1000 /* of one of several hosts, unless another one is given */
 #define MOST_TIMEOUT_S 600
-#define OWN_OPTIONS 3 /* application_name, client_encoding, and the NULL at the end */
+#define OWN_OPTIONS 4 /* application_name, client_encoding, time-out, and the NULL at the end */
 
 static ForeignServer *find_server(const char *name);
 static UserMapping *find_mapping(const ForeignServer *server);
@@ -31,7 +32,7 @@ static int take(GptRemoteOptions *options, int n, const List *given, const PQcon
 static bool is_known(const char *name, const PQconninfoOption *known);
 static bool requires_password(const UserMapping *mapping);
 static void check_password(const GptRemoteOptions *options);
-static int timeout_of(const GptRemoteOptions *options);
+static void set_timeout(GptRemoteOptions *options, int n);
 
 void
 gpt_remote_options(GptRemoteOptions *options, const char *name)
@@ -54,7 +55,7 @@ gpt_remote_options(GptRemoteOptions *options, const char *name)
 	options->values[n++] = GetDatabaseEncodingName();
 	PQconninfoFree(known);
 	options->needs_password = requires_password(mapping);
-	options->timeout_ms = timeout_of(options);
+	set_timeout(options, n);
 	check_password(options);
 }
 
@@ -172,14 +173,46 @@ check_password(const GptRemoteOptions *options)
 					errdetail("Non-superusers must provide a password in the user mapping.")));
 }
 
-/* libpq itself regards connect_timeout in its blocking calls alone. */
-static int
-timeout_of(const GptRemoteOptions *options)
+/* The value that libpq takes; NULL where there is none. */
+static const char *
+value_of(const GptRemoteOptions *options, const char *keyword)
 {
-	int seconds = 0;
+	const char *value = NULL;
 
 	for (int i = 0; options->keywords[i] != NULL; i++)
-		if (strcmp(options->keywords[i], "connect_timeout") == 0)
-			seconds = atoi(options->values[i]);
-	return seconds > 0 ? Min(seconds, MOST_TIMEOUT_S) * 1000 : DEFAULT_TIMEOUT_MS;
+		if (strcmp(options->keywords[i], keyword) == 0)
+			value = options->values[i];
+	return value;
+}
+
+static int
+count_elements(const char *list)
+{
+	int n = 1;
+
+	for (; list != NULL && *list != '\0'; list++)
+		n += *list == ',';
+	return n;
+}
+
+/*
+ * libpq itself regards connect_timeout, which is that of each host, in its blocking calls alone. Of
+ * several hosts, one whose machine is gone without a word must not take the time of the others: the
+ * kernel gives it up. n: where further options go.
+ */
+static void
+set_timeout(GptRemoteOptions *options, int n)
+{
+	const char *given = value_of(options, "connect_timeout");
+	int hosts = Max(count_elements(value_of(options, "host")),
+					count_elements(value_of(options, "hostaddr")));
+	int seconds = given == NULL ? 0 : atoi(given);
+	int64 each = seconds > 0 ? Min(seconds, MOST_TIMEOUT_S) * INT64CONST(1000)
+							 : Max(DEFAULT_TIMEOUT_MS / hosts, LEAST_TIMEOUT_MS);
+
+	options->timeout_ms = (int) Min(each * hosts, MOST_TIMEOUT_S * 1000);
+	if (hosts == 1 || value_of(options, "tcp_user_timeout") != NULL)
+		return;
+	options->keywords[n] = "tcp_user_timeout";
+	options->values[n] = psprintf(INT64_FORMAT, each);
 }

@@ -11,7 +11,7 @@ typedef struct GptRemoteOptions
 	const char **keywords; /* for PQconnectStartParams; NULL ends them */
 	const char **values;
 	bool needs_password; /* the role must authenticate by a password */
-	int timeout_ms; /* for connecting: connect_timeout, or 10 s */
+	int timeout_ms; /* for connecting: connect_timeout for each host, or 10 s */
 } GptRemoteOptions;
 
 /*

@@ -273,8 +273,7 @@ gpt_members_join(GptMembers *members, const GptTrainState *state)
 			(void) gpt_members_call(members, &members->members[i]);
 			all = all && members->members[i].work != NULL;
 		}
-		/* Nobody is there at the beginning: there is no "rest" to go on with. */
-		if (all || (members->on_loss == GPT_ON_LOSS_CONTINUE && state->step > 0))
+		if (all || gpt_members_may_lack(members, state))
 			break;
 		if (strcmp(members->progress->phase, "waiting for servers") != 0)
 			gpt_progress_phase(members->progress, "waiting for servers");

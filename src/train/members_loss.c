@@ -15,6 +15,8 @@
 #include "train/members_private.h"
 
 #define ROWS_MS 1000 /* between two writes of the rows */
+#define TRY_MS 500 /* until the next try, doubled with each */
+#define MOST_TRY_MS 30000
 
 bool
 gpt_members_is_loss(int sqlstate)
@@ -26,12 +28,32 @@ gpt_members_is_loss(int sqlstate)
 		   category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES);
 }
 
+bool
+gpt_members_may_lack(const GptMembers *members, const GptTrainState *state)
+{
+	return members->on_loss == GPT_ON_LOSS_CONTINUE && state->step > 0;
+}
+
+/*
+ * A member that was lost on its way into the training, such as one whose disk is full, would be
+ * lost again at once: the next try comes later and later.
+ */
+static void
+put_off(GptMember *member)
+{
+	member->try_at = TimestampTzPlusMilliseconds(
+		GetCurrentTimestamp(), Min(TRY_MS << Min(member->n_vain, 10), MOST_TRY_MS));
+	member->n_vain++;
+}
+
 void
 gpt_members_lose(GptMembers *members, GptMember *member, const char *why)
 {
 	bool was_there = member->row.state != GPT_SERVER_LOST;
 
 	gpt_remote_clip(member->error, why, sizeof(member->error));
+	if (member->work != NULL && !member->has_state)
+		put_off(member);
 	member->work = member->heart = NULL;
 	member->result = NULL;
 	member->asked = member->forgives = false;

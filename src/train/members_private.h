@@ -24,6 +24,7 @@ typedef struct GptMember
 	GptRemote *heart; /* on which it is asked whether it is alive */
 	bool has_tokens;
 	bool has_state;
+	int n_vain; /* losses one after another before it had the state */
 	bool asked; /* the result of a statement is not there yet */
 	bool forgives; /* an error that the statement raises is a result */
 	PGresult *result; /* of the last statement, once it is there */
@@ -122,6 +123,10 @@ extern void gpt_members_lose(GptMembers *members, GptMember *member, const char 
  * why. Nothing happens inside a transaction.
  */
 extern void gpt_members_blame(GptMembers *members, GptMember *member, const char *why);
+
+/* Whether the training goes on without those that are lost: not at its beginning, without a rest.
+ */
+extern bool gpt_members_may_lack(const GptMembers *members, const GptTrainState *state);
 
 /* Whether an error means that a server is lost, and nothing is wrong with the training. */
 extern bool gpt_members_is_loss(int sqlstate);

@@ -68,7 +68,7 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 	if (!members->has_joined)
 		return false;
 	members->has_joined = false;
-	if (members->keeps && !gpt_members_are_complete(members))
+	if (!gpt_members_are_complete(members) && !gpt_members_may_lack(members, state))
 		return false;
 	MemoryContextReset(members->scratch);
 	if (members->by_step)
@@ -116,6 +116,7 @@ gpt_members_ask_round(GptMembers *members, GptMember *member)
 	snprintf(epoch, sizeof(epoch), "%d", members->epoch);
 	if (members->round_share[0] != '\0')
 		values[3].bytes = members->round_share;
+	member->n_vain = 0;
 	member->row.epoch = members->epoch;
 	member->row_changed = true;
 	gpt_members_ask(members, member,

@@ -198,6 +198,7 @@ ask_runs(GptMembers *members, double share)
 
 		if (member->work == NULL)
 			continue;
+		member->n_vain = 0;
 		values[3].bytes = mesh_of(members, number++);
 		member->row.epoch = members->epoch;
 		member->row_changed = true;

@@ -39,13 +39,13 @@ gpt_members_ask(GptMembers *members, GptMember *member, const char *call, int n,
 	pfree(sql);
 }
 
-/* An error of the member's: it is lost, or the training fails. */
+/* An error of the member's: it is lost, or the training fails, as at its beginning always. */
 static void
 check_result(GptMembers *members, GptMember *member)
 {
 	const char *state = PQresultErrorField(member->result, PG_DIAG_SQLSTATE);
 
-	if (state != NULL && strlen(state) == 5 &&
+	if (!members->is_new && state != NULL && strlen(state) == 5 &&
 		gpt_members_is_loss(MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4])))
 		gpt_members_lose(members, member, gpt_remote_message(member->work));
 	else if (!members->is_ending && !member->forgives)

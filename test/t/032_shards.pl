@@ -171,6 +171,67 @@ is($west->safe_psql('postgres', "BEGIN; SAVEPOINT a; SELECT gpt_distribute_put(0
 	SELECT gpt_distribute_take(facts) FROM sent; ROLLBACK"), "\n$before\n\n1", 'but not when that ends well');
 like(error_of($west, "SELECT gpt_distribute_put(5, 'x')"), qr/22023: the piece at 5 is not the next one/, 'a piece at another place');
 
+# -- TLS: a server shows a certificate of its authority for the address that was asked for, or is not connected with
+my ($authority, $other) = map { make_authority($_) } 'authority', 'other';
+certify($west, $authority);
+$here->safe_psql('postgres', "CREATE SERVER safe FOREIGN DATA WRAPPER postgres_fdw OPTIONS (${\connection_of($west)}, sslmode 'verify-full', sslrootcert '$authority.crt');
+	CREATE USER MAPPING FOR CURRENT_USER SERVER safe OPTIONS (user 'trainer', password '${\password_of('trainer')}')");
+$west->safe_psql('postgres', q{SELECT format('GRANT EXECUTE ON FUNCTION %s TO trainer', string_agg(oid::regprocedure::text, ', ')) FROM pg_proc WHERE proname LIKE 'gpt\_member\_%' \gexec});
+sub train_safely
+{
+	my $job = $here->safe_psql('postgres', qq{SELECT gpt_train('$_[0]', 'SELECT body FROM line', '{$shape, "servers": ["safe"], "data": "dealt", "sync": 2}')});
+
+	return $here->safe_psql('postgres', "SELECT gpt_wait($job, '60 s'); SELECT error FROM gpt_jobs WHERE job = $job");
+}
+is(train_safely('safe'), "succeeded\n", 'a server with the right certificate trains');
+is($here->safe_psql('postgres', q{SELECT count(*) FROM gpt_distribute('safe', '{safe}')}), 1, 'and takes a model');
+my %wrong = (
+	"SET sslrootcert '$other.crt'" => qr/08001: could not connect to server "safe"\nDETAIL:.*certificate verify failed/,
+	"SET host 'localhost'" => qr/08001: could not connect to server "safe"\nDETAIL:.*certificate for "127.0.0.1".* does not match host name "localhost"/s,
+	"SET port '@{[$east->port]}'" => qr/08001: could not connect to server "safe"\nDETAIL:.*server does not support SSL/);
+for my $option (sort keys %wrong)
+{
+	$here->safe_psql('postgres', "ALTER SERVER safe OPTIONS ($option)");
+	like(error_of($here, q{SELECT gpt_distribute('safe', '{safe}')}), $wrong{$option}, "a wrong one is an error: $option");
+	like(train_safely('unsafe'), qr/failed\ncould not connect to server "safe"\nDETAIL: .*certificate verify failed/, 'of a training too') if $option =~ /rootcert/;
+	$here->safe_psql('postgres', "ALTER SERVER safe OPTIONS (SET sslrootcert '$authority.crt', SET host '127.0.0.1', SET port '@{[$west->port]}')");
+}
+
+# -- of several hosts, one that does not answer a connection leaves time for the next
+my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die 'no port is free';
+my @waiting = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $listener->sockport, Blocking => 0) } 1 .. 8;
+$here->safe_psql('postgres', "CREATE SERVER pair FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1,127.0.0.1', port '@{[join ',', $listener->sockport, $east->port]}', dbname 'postgres', connect_timeout '1');
+	CREATE USER MAPPING FOR CURRENT_USER SERVER pair OPTIONS (user 'trainer', password '${\password_of('trainer')}')");
+is($here->safe_psql('postgres', q{SELECT server FROM gpt_distribute('c', '{pair}')}), 'pair', 'the next host of a server is asked when the first one is gone');
+undef @waiting;
+
+# -- a server without room for the files of a training: an error at the beginning, waited for later
+sub files_of_east
+{
+	$east->append_conf('postgresql.conf', "temp_file_limit = '$_[0]'");
+	$east->reload;
+	wait_on($east, "SELECT 1 WHERE current_setting('temp_file_limit') = '$_[0]'");
+}
+
+sub train_on_east
+{
+	return $here->safe_psql('postgres', qq{SELECT gpt_train('room', 'SELECT body FROM line', '{$shape, "steps": $_[0], "servers": ["east"], "data": "dealt", "sync": 2}')});
+}
+
+files_of_east('10kB');
+my $room = train_on_east(10);
+is($here->safe_psql('postgres', "SELECT gpt_wait($room, '60 s'); SELECT error FROM gpt_jobs WHERE job = $room"), "failed\ntemporary file size exceeds temp_file_limit (10kB)\nDETAIL: Server \"east\" reports this.", 'no room at the beginning');
+files_of_east('-1');
+$room = train_on_east(1000000);
+is(wait_on($here, "SELECT epoch FROM gpt_job_servers WHERE job = $room AND member = 1 AND step > 2"), 1, 'a training goes on');
+files_of_east('10kB');
+$east->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%gpt_member\_%' AND pid <> pg_backend_pid()});
+is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $room AND error LIKE 'temporary file size exceeds%'"), 'lost', 'no room when a server comes back');
+files_of_east('-1');
+is(wait_on($here, "SELECT epoch FROM gpt_job_servers WHERE job = $room AND member = 1 AND state = 'training' AND step > 4"), 2, 'the others wait for it');
+$here->safe_psql('postgres', "SELECT gpt_cancel($room)");
+is($here->safe_psql('postgres', "SELECT gpt_wait($room)"), 'cancelled', 'and it is cancelled');
+
 # -- scoring where the rows are
 $here->safe_psql('postgres', "SET ROLE trainer; SELECT * FROM gpt_distribute('m\@1', '{east, west}'); SELECT * FROM gpt_distribute('c', '{west}')");
 fill_line($east, 301, 400);

@@ -18,11 +18,12 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(start_servers connect_servers connection_of password_of fill_line processes_of kill_process);
+our @EXPORT = qw(start_servers connect_servers connection_of password_of make_authority certify fill_line processes_of
+  kill_process);
 
 # Running servers of these names. Options: preload, whether they preload gpt (the first one needs it, or starts workers
-# on demand); conf, lines for postgresql.conf; each, lines for one name ({ east => "…" }); tls, whether they offer TLS
-# and refuse TCP without it; sql, statements for the database postgres of each.
+# on demand); conf, lines for postgresql.conf; each, lines for one name ({ east => "…" }); sql, statements for the database
+# postgres of each.
 sub start_servers
 {
 	my ($names, %options) = @_;
@@ -53,7 +54,6 @@ sub start_servers
 sub write_settings
 {
 	my ($node, %options) = @_;
-	my $kind = $options{tls} ? 'hostssl' : 'host';
 
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'gpt'") if $options{preload};
 	$node->append_conf('postgresql.conf', <<"CONF" . ($options{conf} // ''));
@@ -67,22 +67,37 @@ password_encryption = 'scram-sha-256'
 gpt.nice = 0
 CONF
 	unlink $node->data_dir . '/pg_hba.conf';
-	$node->append_conf('pg_hba.conf', "local all all trust\nlocal replication all trust\n$kind all all 127.0.0.1/32 scram-sha-256\n");
-	write_certificate($node) if $options{tls};
+	$node->append_conf('pg_hba.conf', "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\n");
 }
 
-# A certificate of its own for 127.0.0.1, valid for a day; a copied server has the same one, so that sslmode verify-ca
-# works with sslrootcert = server.crt.
-sub write_certificate
-{
-	my ($node) = @_;
-	my $folder = $node->data_dir;
+my @new_key = ('-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1');
 
-	system_log('openssl', 'req', '-new', '-x509', '-days', '1', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
-		'-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', "$folder/server.key", '-out', "$folder/server.crt") == 0
+# A certificate authority; returns the path of its files without .crt and .key.
+sub make_authority
+{
+	my ($name) = @_;
+	my $path = PostgreSQL::Test::Utils::tempdir() . "/$name";
+
+	system_log('openssl', 'req', '-new', '-x509', '-days', '1', @new_key, '-subj', "/CN=$name", '-keyout', "$path.key", '-out', "$path.crt") == 0
+	  or die 'openssl could not make an authority';
+	return $path;
+}
+
+# A running server offers TLS with a certificate for 127.0.0.1 that the authority has signed.
+sub certify
+{
+	my ($node, $authority) = @_;
+	my $path = PostgreSQL::Test::Utils::tempdir() . '/server';
+
+	append_to_file("$path.ext", 'subjectAltName = IP:127.0.0.1');
+	system_log('openssl', 'req', '-new', @new_key, '-subj', '/CN=127.0.0.1', '-keyout', "$path.key", '-out', "$path.csr") == 0
+	  && system_log('openssl', 'x509', '-req', '-days', '1', '-in', "$path.csr", '-CA', "$authority.crt",
+		'-CAkey', "$authority.key", '-CAcreateserial', '-extfile', "$path.ext", '-out', "$path.crt") == 0
 	  or die 'openssl could not make a certificate';
-	chmod 0600, "$folder/server.key";
-	$node->append_conf('postgresql.conf', 'ssl = on');
+	chmod 0600, "$path.key";
+	$node->append_conf('postgresql.conf', "ssl = on\nssl_cert_file = '$path.crt'\nssl_key_file = '$path.key'");
+	$node->reload;
+	$node->poll_query_until('postgres', q{SELECT setting = 'on' FROM pg_settings WHERE name = 'ssl'}) or die 'no TLS';
 }
 
 sub setup_statements
