@@ -49,6 +49,9 @@ extern GptMembers *gpt_members_create(const GptJob *job, const GptTrainOptions *
 									  const GptTrainBase *base, bool continued,
 									  GptProgress *progress);
 
+/* Waits until all servers are members: before rows are read, where no checkpoint has them. */
+extern void gpt_members_await(GptMembers *members);
+
 /*
  * Makes a plan one for several servers: fewer steps where epochs end it, validations at the ends of
  * rounds, memory.

@@ -255,6 +255,15 @@ gpt_members_deal(GptMembers *members, GptCorpus *corpus)
 
 /* ---- Joining and leaving --------------------------------------------------------- */
 
+void
+gpt_members_await(GptMembers *members)
+{
+	const GptTrainState beginning = {0};
+
+	(void) gpt_members_join(members, &beginning);
+	members->has_joined = false;
+}
+
 bool
 gpt_members_join(GptMembers *members, const GptTrainState *state)
 {

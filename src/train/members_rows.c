@@ -46,14 +46,10 @@ compare_rows(GptSurvey *const *surveys, int n)
 	return all / (double) Max(surveys[0]->texts.bytes, 1);
 }
 
-/*
- * A job that had begun before waits for all servers first. One that is lost later is an error:
- * nobody has begun.
- */
+/* A server that is lost here is an error: nobody has begun. */
 static const GptAgreement *
 agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
 {
-	const GptTrainState beginning = {0};
 	GptMembers *members = context;
 	GptSurvey **surveys = palloc((members->n + 1) * sizeof(GptSurvey *));
 	const GptAgreement *agreement;
@@ -61,8 +57,6 @@ agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
 	MemoryContext old_context = CurrentMemoryContext;
 
 	gpt_progress_phase(members->progress, "reading rows of servers");
-	(void) gpt_members_join(members, &beginning);
-	members->has_joined = false;
 	if (tokenizer != NULL)
 		gpt_members_send_tokenizer(members, gpt_members_tokenizer(tokenizer), NULL);
 	surveys[0] = gpt_survey_read(OWN_NAME, (LmBytes){VARDATA(survey), VARSIZE(survey) - VARHDRSZ});

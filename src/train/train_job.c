@@ -119,6 +119,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	gpt_gate_begin(&gate, job, options, &progress);
 	/* A promoted standby has no checkpoint of a job that its primary had begun. */
 	members = gpt_members_create(job, options, base, from != NULL || job->steps > 0, &progress);
+	if (members != NULL && from == NULL)
+		gpt_members_await(members);
 
 	/* 1, 2. */
 	if (from != NULL)

@@ -232,6 +232,15 @@ is(wait_on($here, "SELECT epoch FROM gpt_job_servers WHERE job = $room AND membe
 $here->safe_psql('postgres', "SELECT gpt_cancel($room)");
 is($here->safe_psql('postgres', "SELECT gpt_wait($room)"), 'cancelled', 'and it is cancelled');
 
+# -- a server whose only worker is busy is waited for before rows are read
+my $few = q{'SELECT ''line '' || i AS body FROM generate_series(1, 50) i'};
+my $busy = $east->safe_psql('postgres', "SELECT gpt_train('busy', $few, '{$shape, \"steps\": 1000000}')");
+is(wait_on($east, "SELECT step > 0 FROM gpt_jobs WHERE job = $busy AND step > 0"), 't', 'a server trains a model of its own');
+my $late = $here->safe_psql('postgres', qq{SELECT gpt_train('late', $few, '{$shape, "servers": ["east"], "sync": 2}')});
+is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $late AND error LIKE '%no free slot%'"), 'lost', 'and has no slot for another one');
+$east->safe_psql('postgres', "SELECT gpt_cancel($busy)");
+is($here->safe_psql('postgres', "SELECT gpt_wait($late, '60 s')"), 'succeeded', 'until it has ended');
+
 # -- scoring where the rows are
 $here->safe_psql('postgres', "SET ROLE trainer; SELECT * FROM gpt_distribute('m\@1', '{east, west}'); SELECT * FROM gpt_distribute('c', '{west}')");
 fill_line($east, 301, 400);
