@@ -18,6 +18,7 @@ DECLARE
 		WHEN function = 'gpt_report' THEN '{"samples": 0, "sample_tokens": 1}'
 		WHEN option IN ('rank', 'alpha', 'lora_dropout') THEN '{"method": "lora", "watermark": "i"}'
 		WHEN option = 'publish_tolerance' THEN '{"publish_if": "better", "publish_query": "SELECT body FROM line", "watermark": "i"}'
+		WHEN option IN ('sync', 'word_floor') THEN '{"servers": ["east"], "watermark": "i"}'
 		WHEN option = 'replay' THEN '{"since": "watermark"}'
 		WHEN option = 'heads' THEN jsonb_build_object('channels', 4 * value::numeric, 'layers', 1, 'watermark', 'i')
 		WHEN option = 'kv_heads' THEN '{"heads": 1024, "channels": 4096, "layers": 1, "watermark": "i"}'
@@ -49,8 +50,12 @@ EXCEPTION
 	WHEN OTHERS THEN RETURN sqlerrm;
 END $$;
 
+CREATE EXTENSION postgres_fdw;
+CREATE SERVER east FOREIGN DATA WRAPPER postgres_fdw;
+CREATE USER MAPPING FOR CURRENT_USER SERVER east;
 CREATE TEMP TABLE range AS
 	SELECT function, option, minimum, maximum,
+		format(CASE option WHEN 'sync' THEN 'an integer between %s and %s, or "step"' ELSE 'between %s and %s' END, minimum, maximum) AS wanted,
 		CASE WHEN type = 'integer' THEN (minimum::bigint - 1)::text WHEN minimum = '0' THEN '-1e-100' ELSE (minimum::float8 * 0.999999999)::text END AS below,
 		CASE WHEN type = 'integer' THEN (maximum::bigint + 1)::text WHEN maximum IN ('1000000000000', '1000000000') THEN (maximum::float8 + 0.5)::text
 			ELSE (maximum::float8 * 1.000000001)::text END AS above
@@ -60,9 +65,9 @@ CREATE TEMP TABLE range AS
 SELECT cmp_ok((SELECT count(*) FROM range), '>', 50::bigint, 'options have ranges');
 SELECT is(answer(function, option, minimum), 'taken', format('%s takes %s %s', function, option, minimum)) FROM range;
 SELECT is(answer(function, option, maximum), 'taken', format('%s takes %s %s', function, option, maximum)) FROM range;
-SELECT is(answer(function, option, below), format('option "%s" must be between %s and %s, not %s', option, minimum, maximum, below),
+SELECT is(answer(function, option, below), format('option "%s" must be %s, not %s', option, wanted, below),
 	format('%s refuses %s %s', function, option, below)) FROM range;
-SELECT is(answer(function, option, above), format('option "%s" must be between %s and %s, not %s', option, minimum, maximum, above),
+SELECT is(answer(function, option, above), format('option "%s" must be %s, not %s', option, wanted, above),
 	format('%s refuses %s %s', function, option, above)) FROM range;
 
 -- a value in words of the option's list is taken, whatever its function
