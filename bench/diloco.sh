@@ -18,6 +18,8 @@ sample=$(realpath "${1:?the sample text is missing}")
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/cluster.sh
 . scripts/cluster.sh
+# shellcheck source=bench/many_servers.sh
+. bench/many_servers.sh
 shape=${SHAPE:-'"layers": 6, "heads": 6, "channels": 384'}
 sync=${SYNC:-50} data=${DATA:-local}
 models=0
@@ -72,33 +74,12 @@ CREATE VIEW line AS SELECT body FROM piece, part WHERE id % 20 <> 0 AND (id - id
 SQL
 }
 
-# Each process of a server has a session of its own, and so a group of its own.
-keep_priority()
-{
-	local number pid
-
-	while sleep 0.5; do
-		for number in $(seq "$largest"); do
-			for pid in $(pgrep -P "$(head -n 1 "$work/$number/data/postmaster.pid" 2>/dev/null)" 2>/dev/null); do
-				echo "$PRIORITY" >"/proc/$pid/autogroup"
-			done
-		done
-	done 2>/dev/null
-}
-
-# Processor seconds of all servers' processes, those that have ended included.
+# Processor seconds of all servers.
 processor()
 {
-	local number postmaster
+	local number
 
-	for number in $(seq "$largest"); do
-		postmaster=$(head -n 1 "$work/$number/data/postmaster.pid")
-		# shellcheck disable=SC2046 # a list of processes
-		cat "/proc/$postmaster/stat" $(pgrep -P "$postmaster" | sed 's,.*,/proc/&/stat,') 2>/dev/null |
-			awk -v first="$postmaster" '{ sub(/^[0-9]+ \(.*\) /, $1 " "); s += $13 + $14
-				if ($1 == first) s += $15 + $16 }
-				END { print s / 100 }'
-	done | awk '{ s += $1 } END { print s }'
+	for number in $(seq "$largest"); do processor_of "$number"; done | awk '{ s += $1 } END { print s }'
 }
 
 one_case()
@@ -129,10 +110,7 @@ one_case()
 		ask 1 -c "SELECT error FROM gpt_jobs WHERE job = $job" >&2
 		return 1
 	fi
-	for number in $(seq 2 "$n"); do # sessions of the job have ended, and are counted
-		until [ "$(ask "$number" -c "SELECT count(*) FROM pg_stat_activity
-			WHERE application_name = 'gpt' AND backend_type = 'client backend'")" = 0 ]; do sleep 0.05; done
-	done
+	wait_for_sessions "$n"
 	after=$(processor)
 	ask 1 -F '	' <<SQL
 SELECT $n, $sequences, $steps, '$sync', round($after - $before), round(m.loss::numeric, 4),

@@ -22,6 +22,8 @@ cd "$(dirname "$0")/.."
 . bench/network.sh
 # shellcheck source=bench/server.sh
 . bench/server.sh
+# shellcheck source=bench/many_servers.sh
+. bench/many_servers.sh
 type=${TYPE:-float32} batch=${BATCH:-4} cores=$(nproc)
 declare -A shape=([XS]='"layers": 4, "heads": 4, "channels": 128, "context": 128, "tokenizer": "bytes"'
 	[S]='"layers": 6, "heads": 6, "channels": 384, "context": 256, "tokenizer": "bytes"'
@@ -115,18 +117,6 @@ stop_servers()
 
 # ---- counters ----
 
-# Processor seconds of a server's processes, those that have ended included.
-processor_of()
-{
-	local postmaster
-
-	postmaster=$(head -n 1 "$work/$1/data/postmaster.pid")
-	# shellcheck disable=SC2046 # a list of processes
-	cat "/proc/$postmaster/stat" $(pgrep -P "$postmaster" | sed 's,.*,/proc/&/stat,') 2>/dev/null |
-		awk -v first="$postmaster" '{ sub(/^[0-9]+ \(.*\) /, $1 " "); s += $13 + $14 + ($1 == first ? $15 + $16 : 0) }
-			END { print s / 100 }'
-}
-
 # Bytes that a machine has sent and received: "sent received". On the loopback device both are those of all servers.
 bytes_of()
 {
@@ -146,26 +136,12 @@ counters()
 	done
 }
 
-# Each process of a server has a session of its own, and so a group of its own.
-keep_priority()
-{
-	local number pid
-
-	while sleep 0.3; do
-		for number in $(seq "$largest"); do
-			for pid in $(pgrep -P "$(head -n 1 "$work/$number/data/postmaster.pid" 2>/dev/null)" 2>/dev/null); do
-				echo "$PRIORITY" >"/proc/$pid/autogroup"
-			done
-		done
-	done 2>/dev/null
-}
-
 # ---- one case ----
 
 # train STEPS: prints seconds, then a line "processor sent received" for each server.
 train()
 {
-	local names options job number
+	local names options job
 
 	names=$(seq 2 "$n" | sed 's/.*/"server&"/' | paste -s -d ,)
 	options="${shape[$model]}, \"batch_size\": $batch, \"threads\": 1, \"seed\": 1, \"patience\": 0, \"steps\": $1"
@@ -186,10 +162,7 @@ train()
 		ask 1 -c "SELECT error FROM gpt_jobs WHERE job = $job" >&2
 		return 1
 	fi
-	for number in $(seq 2 "$n"); do # sessions of the job have ended, and are counted
-		until [ "$(ask "$number" -c "SELECT count(*) FROM pg_stat_activity
-			WHERE application_name = 'gpt' AND backend_type = 'client backend'")" = 0 ]; do sleep 0.05; done
-	done
+	wait_for_sessions "$n"
 	sleep 0.2
 	counters >"$work/after"
 	ask 1 -F ' ' -c "SELECT extract(epoch FROM finished_at - started_at) FROM gpt_jobs WHERE job = $job"

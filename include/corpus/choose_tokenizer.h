@@ -39,6 +39,9 @@ typedef struct GptTokenizerTexts
 	bool lacks_characters;
 } GptTokenizerTexts;
 
+/* The characters of a text in UTF-8. */
+extern int64 gpt_tokenizer_characters(const char *text, size_t size);
+
 /* Whether a row with so many bytes of text, prompts included, is a short one. */
 extern bool gpt_tokenizer_row_is_short(const GptTask *task, size_t size);
 

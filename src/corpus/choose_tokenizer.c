@@ -199,14 +199,14 @@ least_count(const GptTrainOptions *options, int64 otherwise)
 	return options->min_count != GPT_CHOSEN ? options->min_count : otherwise;
 }
 
-static int64
-count_characters(const GptDocument *document)
+int64
+gpt_tokenizer_characters(const char *text, size_t size)
 {
 	int64 n = 0;
 
-	/* All bytes of UTF-8 but those that continue a character. */
-	for (size_t i = 0; i < document->size; i++)
-		n += (document->text[i] & 0xC0) != 0x80;
+	/* All bytes but those that continue a character. */
+	for (size_t i = 0; i < size; i++)
+		n += (text[i] & 0xC0) != 0x80;
 	return n;
 }
 
@@ -234,7 +234,7 @@ read_texts(GptTokenizerTexts *texts, GptSpool *spool, GptProgress *progress)
 			   !lm_chars_trainer_add(trainer, document.text, document.size, &error))
 			gpt_bridge_retry_row(&error, document.query, document.row);
 		if (trainer != NULL)
-			texts->characters += count_characters(&document);
+			texts->characters += gpt_tokenizer_characters(document.text, document.size);
 		if (document.is_prompt || document.is_pair)
 			continue;
 		texts->rows++;

@@ -78,17 +78,6 @@ gpt_survey_write(const GptTrainOptions *options, GptSpool *spool, int64 floor,
 
 /* ---- Rows --------------------------------------------------------------- */
 
-static int64
-count_characters(const GptDocument *document)
-{
-	int64 n = 0;
-
-	/* All bytes of UTF-8 but those that continue a character. */
-	for (size_t i = 0; i < document->size; i++)
-		n += (document->text[i] & 0xC0) != 0x80;
-	return n;
-}
-
 static void
 measure_rows(GptSurvey *survey, GptSpool *spool, GptProgress *progress)
 {
@@ -114,7 +103,7 @@ measure_rows(GptSurvey *survey, GptSpool *spool, GptProgress *progress)
 		gpt_progress_tick(progress);
 		size += document.size;
 		if (document.side == GPT_SIDE_TRAIN)
-			survey->texts.characters += count_characters(&document);
+			survey->texts.characters += gpt_tokenizer_characters(document.text, document.size);
 		if (document.is_prompt || document.is_pair)
 			continue;
 		if (survey->n_labels > 0)

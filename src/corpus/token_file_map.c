@@ -72,10 +72,10 @@ gpt_token_file_load(LmDataset *dataset, File file)
 		gpt_bridge_raise(&error);
 }
 
-void
-gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
+/* what: it, in an error of its content. */
+static void
+map_file(LmDataset *dataset, const char *path, const char *what)
 {
-	char *path = gpt_run_file_path(run_id, GPT_TOKENS, "");
 	int file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
 	struct stat status;
 	void *base;
@@ -91,32 +91,22 @@ gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
 	{
 		munmap(base, status.st_size);
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("file \"%s\" is corrupted: %s", path, error.message)));
+						errmsg("%s is corrupted: %s", what, error.message)));
 	}
+}
+
+void
+gpt_token_file_open(LmDataset *dataset, const pg_uuid_t *run_id)
+{
+	const char *path = gpt_run_file_path(run_id, GPT_TOKENS, "");
+
+	map_file(dataset, path, psprintf("file \"%s\"", path));
 }
 
 void
 gpt_token_file_take(LmDataset *dataset, File received)
 {
-	char *path = pstrdup(FilePathName(received));
-	int file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
-	struct stat status;
-	void *base;
-	LmError error;
-
-	if (file < 0 || fstat(file, &status) != 0)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
-	base = status.st_size > 0 ? mmap(NULL, status.st_size, PROT_READ, MAP_SHARED, file, 0)
-							  : MAP_FAILED;
-	close(file);
-	if (base == MAP_FAILED)
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not map file \"%s\": %m", path)));
-	if (!lm_dataset_open(dataset, base, status.st_size, &error))
-	{
-		munmap(base, status.st_size);
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("the token file is corrupted: %s", error.message)));
-	}
+	map_file(dataset, pstrdup(FilePathName(received)), "the token file");
 	FileClose(received);
 }
 
