@@ -79,7 +79,8 @@ extern GptCheckpoint *gpt_checkpoint_receive(int file, const char *path, const p
 
 /*
  * Reads the weights into the trainer, the best ones into `best`, which the caller allocates if
- * state.has_best, and the reference. _close closes the file and frees the checkpoint.
+ * state.has_best, and the reference; reference NULL: that is of other rows, and passed. _close
+ * closes the file and frees the checkpoint.
  */
 extern void gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float *best,
 										const GptReference *reference, GptProgress *progress);

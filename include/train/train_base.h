@@ -85,4 +85,7 @@ extern void gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bo
 extern GptTrainBase *gpt_train_base_named(const char *name);
 extern void gpt_train_base_read_frozen(LmTrainer *trainer, const GptTrainBase *base);
 
+/* gpt_train_base_read of all weights, inside a transaction. */
+extern void gpt_train_base_read_here(LmTrainer *trainer, const GptTrainBase *base);
+
 #endif /* GPT_TRAIN_BASE_H */

@@ -116,6 +116,8 @@ measure_rows(GptSurvey *survey, GptSpool *spool, GptProgress *progress)
 		}
 		size = 0;
 	}
+	/* A prompt is read with each of its answers. */
+	survey->texts.characters = Min(survey->texts.characters, survey->texts.bytes);
 }
 
 static void
@@ -184,6 +186,19 @@ count_words(GptSurvey *survey, const GptTrainOptions *options, GptSpool *spool,
 	}
 }
 
+/* A prompt is read with each of its answers, and its bytes are counted again. */
+static void
+limit_counted(GptSurvey *survey)
+{
+	int64 all = survey->texts.bytes;
+
+	if (survey->counted_bytes <= all)
+		return;
+	survey->counted_tokens =
+		(int64) ((double) survey->counted_tokens * (double) all / (double) survey->counted_bytes);
+	survey->counted_bytes = all;
+}
+
 /* False when the words of that share need too much memory. */
 static bool
 count_sample(LmWordSurvey *words, GptSurvey *survey, GptSpool *spool, double share,
@@ -208,6 +223,7 @@ count_sample(LmWordSurvey *words, GptSurvey *survey, GptSpool *spool, double sha
 		}
 	}
 	gpt_tokenizer_sample_end(&sample);
+	limit_counted(survey);
 	return fits;
 }
 
@@ -232,6 +248,7 @@ count_tokens(GptSurvey *survey, GptSpool *spool, LmTokenizer *tokenizer, GptProg
 	}
 	lm_tokens_free(gpt_bridge_host(CurrentMemoryContext), &tokens);
 	gpt_tokenizer_sample_end(&sample);
+	limit_counted(survey);
 }
 
 /* The table lives as long as the words. */

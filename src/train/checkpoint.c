@@ -95,6 +95,7 @@ static void write_bytes(Writer *writer, const void *data, size_t size);
 static void read_section(GptCheckpoint *checkpoint, Kind kind, void *data, uint64 size,
 						 GptProgress *progress);
 static void read_outer(GptCheckpoint *checkpoint, GptProgress *progress);
+static void pass_section(GptCheckpoint *checkpoint, Kind kind);
 static SectionHeader read_header(GptCheckpoint *checkpoint, Kind kind);
 static void read_data(GptCheckpoint *checkpoint, const SectionHeader *header, void *data,
 					  GptProgress *progress);
@@ -416,7 +417,9 @@ gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float
 		read_section(checkpoint, moment_kinds[i], lm_trainer_moments(trainer, i), size, progress);
 	if (checkpoint->state.has_best)
 		read_section(checkpoint, KIND_BEST, best, size, progress);
-	if (reference->count > 0)
+	if (reference == NULL)
+		pass_section(checkpoint, KIND_REFERENCE);
+	else if (reference->count > 0)
 		read_section(checkpoint, KIND_REFERENCE, reference->values,
 					 reference->count * sizeof(float), progress);
 	read_outer(checkpoint, progress);
@@ -427,12 +430,20 @@ gpt_checkpoint_read_weights(GptCheckpoint *checkpoint, LmTrainer *trainer, float
 static void
 read_outer(GptCheckpoint *checkpoint, GptProgress *progress)
 {
-	SectionHeader header = read_header(checkpoint, 0);
-
 	if (checkpoint->outer_count > 0)
 		read_section(checkpoint, KIND_OUTER, checkpoint->outer,
 					 checkpoint->outer_count * sizeof(float), progress);
-	else if (header.kind == KIND_OUTER)
+	else
+		pass_section(checkpoint, KIND_OUTER);
+}
+
+/* Nothing where it is not there. */
+static void
+pass_section(GptCheckpoint *checkpoint, Kind kind)
+{
+	SectionHeader header = read_header(checkpoint, 0);
+
+	if (header.kind == kind)
 		checkpoint->offset += (off_t) (sizeof(header) + header.size);
 }
 

@@ -61,7 +61,7 @@ check_config(const LmConfig *config)
 }
 
 static void
-check_plan(const GptTrainPlan *plan, const GptCorpus *corpus)
+check_plan(const GptTrainPlan *plan, const GptCorpus *corpus, bool is_local)
 {
 	const LmDatasetHeader *header = corpus->dataset.header;
 
@@ -78,7 +78,7 @@ check_plan(const GptTrainPlan *plan, const GptCorpus *corpus)
 	check_range("size of a batch", plan->batch_size, 1, PG_INT32_MAX);
 	check_range("interval of validations", plan->validation_interval, 1, PG_INT64_MAX);
 	check_range("number of reference rows", plan->reference_rows, 0, PG_INT32_MAX);
-	if (plan->reference_windows != 0 &&
+	if (plan->reference_windows != 0 && !is_local &&
 		plan->reference_windows != (int64) (header->n_train_windows + header->n_validation_windows))
 		raise_number("number of reference windows", plan->reference_windows);
 }
@@ -86,7 +86,7 @@ check_plan(const GptTrainPlan *plan, const GptCorpus *corpus)
 void
 gpt_membership_check(const GptMembership *member, const GptCheckpoint *checkpoint)
 {
-	check_plan(&checkpoint->plan, member->corpus);
+	check_plan(&checkpoint->plan, member->corpus, member->spec.is_local);
 	if (!checkpoint->has_weights)
 		return;
 	check_boolean("mark of the best weights", &checkpoint->state.has_best);

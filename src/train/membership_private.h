@@ -47,6 +47,7 @@ typedef struct GptMembership
 	LmTokenizer *given; /* which was there before; NULL: one is trained of all surveys */
 	bytea *survey; /* NULL: not made yet */
 	LmDataset dataset; /* mapped; base NULL: none */
+	float *reference; /* [windows] what the base says of them; NULL: not computed */
 	uint32 tokens_crc;
 	/* From here on what a checkpoint brings, in a context of its own. */
 	MemoryContext state_context;

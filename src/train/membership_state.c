@@ -50,10 +50,19 @@ gpt_membership_drop_state(GptMembership *member)
 static void
 take_plan(GptMembership *member, const GptCheckpoint *checkpoint)
 {
+	const LmDatasetHeader *header = member->dataset.header;
 	GptTrainPlan *plan = &member->plan;
 
 	*plan = checkpoint->plan;
 	plan->preset = "";
+	if (member->spec.is_local)
+	{
+		/* Of its own rows; it validates none. */
+		if (plan->reference_windows > 0)
+			plan->reference_windows =
+				(int64) (header->n_train_windows + header->n_validation_windows);
+		plan->reference_rows = 0;
+	}
 	plan->n_threads = Max(1, Min(plan->n_threads, gpt_settings_train_threads(-1)));
 	if (plan->training.precision == LM_BFLOAT16 && lm_engine_bf16(gpt_plan_engine(plan)) == NULL)
 		plan->training.precision = LM_FLOAT32;
@@ -103,6 +112,33 @@ cursor_of_own(const GptMembership *member, int64 steps)
 	return cursor;
 }
 
+/* The coordinator's log-likelihoods are of the coordinator's rows; a file of this member has its
+ * own. */
+static bool
+refers_itself(const GptMembership *member, const GptCheckpoint *checkpoint)
+{
+	return member->spec.is_local && checkpoint->path == NULL;
+}
+
+/* What the base says of the own rows: computed once, when the trainer has the base's weights. */
+static void
+refer(GptMembership *member, const GptTrainBase *base)
+{
+	GptTraining *training = &member->training;
+	size_t size = training->reference.count * sizeof(float);
+
+	if (size == 0)
+		return;
+	if (member->reference == NULL)
+	{
+		gpt_train_base_read_here(training->trainer, base);
+		gpt_training_refer(training);
+		member->reference = MemoryContextAllocHuge(member->context, size);
+		memcpy(member->reference, training->reference.values, size);
+	}
+	memcpy(training->reference.values, member->reference, size);
+}
+
 /* Weights, moments and place; without weights those of step 0, which follow from the seed. */
 static void
 restore(GptMembership *member, GptCheckpoint *checkpoint)
@@ -121,7 +157,8 @@ restore(GptMembership *member, GptCheckpoint *checkpoint)
 		checkpoint->outer = member->left;
 		checkpoint->outer_count = lm_trainer_table(training->trainer)->total;
 	}
-	gpt_checkpoint_read_weights(checkpoint, training->trainer, best, &training->reference,
+	gpt_checkpoint_read_weights(checkpoint, training->trainer, best,
+								refers_itself(member, checkpoint) ? NULL : &training->reference,
 								&member->progress);
 	if (member->common != NULL)
 		memcpy(member->common, lm_trainer_params(training->trainer), size);
@@ -143,7 +180,7 @@ find_base(const GptMembership *member, const GptTrainPlan *plan)
 
 	if (member->spec.base == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("the training makes an adapter, and the member knows no base"),
+						errmsg("the training needs its base, and the member knows none"),
 						errhint("Give gpt_member_begin the member \"base\".")));
 	base = gpt_train_base_named(member->spec.base);
 	if (memcmp(base->version->sha256, sha256, GPT_SHA256_SIZE) != 0)
@@ -180,7 +217,8 @@ gpt_membership_take_state(GptMembership *member, File file, const char *path)
 		member->corpus->dataset.shares = (uint64) spec->members;
 		member->corpus->dataset.share = (uint64) spec->member;
 	}
-	if (checkpoint->plan.config.lora_rank > 0)
+	if (checkpoint->plan.config.lora_rank > 0 ||
+		(spec->is_local && checkpoint->plan.reference_windows > 0))
 		base = find_base(member, &checkpoint->plan);
 	take_plan(member, checkpoint);
 	member->memory = check_memory(&member->plan);
@@ -188,8 +226,10 @@ gpt_membership_take_state(GptMembership *member, File file, const char *path)
 	(void) gpt_plan_engine(&member->plan);
 	member->generation = gpt_bridge_generation();
 	gpt_training_start(&member->training, &member->plan, member->corpus, &member->progress);
-	if (base != NULL)
+	if (checkpoint->plan.config.lora_rank > 0)
 		gpt_train_base_read_frozen(member->training.trainer, base);
+	if (refers_itself(member, checkpoint))
+		refer(member, base);
 	restore(member, checkpoint);
 	member->progress.step = member->training.state.step;
 	member->checkpoint = checkpoint;

@@ -338,6 +338,15 @@ gpt_train_base_changed(const GptTrainBase *base)
 			 errhint("Submit a new job.")));
 }
 
+static void
+read_base(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
+{
+	if (lm_trainer_base(trainer) == NULL)
+		read_all(trainer, base);
+	else
+		read_below_adapter(trainer, base, frozen_only);
+}
+
 void
 gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_only)
 {
@@ -347,10 +356,7 @@ gpt_train_base_read(LmTrainer *trainer, const GptTrainBase *base, bool frozen_on
 		gpt_train_base_changed(base);
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
 	check_labels(lm_trainer_table(trainer), base->version);
-	if (lm_trainer_base(trainer) == NULL)
-		read_all(trainer, base);
-	else
-		read_below_adapter(trainer, base, frozen_only);
+	read_base(trainer, base, frozen_only);
 	gpt_transaction_commit(&transaction);
 }
 
@@ -375,6 +381,14 @@ gpt_train_base_read_frozen(LmTrainer *trainer, const GptTrainBase *base)
 	if (!gpt_architecture_fits(&base->full->config, &lm_trainer_table(trainer)->config))
 		gpt_train_base_changed(base);
 	read_below_adapter(trainer, base, true);
+}
+
+void
+gpt_train_base_read_here(LmTrainer *trainer, const GptTrainBase *base)
+{
+	if (!gpt_architecture_fits(&base->full->config, &lm_trainer_table(trainer)->config))
+		gpt_train_base_changed(base);
+	read_base(trainer, base, false);
 }
 
 /* The version that the row names; the first time, the current one, which the row then names. */

@@ -84,6 +84,9 @@ gpt_training_refer(GptTraining *training)
 		return;
 	gpt_progress_phase(training->progress, "reading with the base");
 	dataset.shuffle = false;
+	/* Of all windows, also where this server draws a share of them. */
+	dataset.shares = 1;
+	dataset.share = 0;
 	training->likelihoods = palloc((size_t) training->plan->training.max_tokens * sizeof(float));
 	while (cursor.drawn < header->n_train_windows)
 	{

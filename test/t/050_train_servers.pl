@@ -171,6 +171,16 @@ my $other = finetune('"into": "other"');
 job_ends($other, 'failed', 'another model of that name is an error');
 like(query("SELECT error FROM gpt_jobs WHERE job = $other"), qr/model "own", version 1, of this server has other weights/, 'that says so');
 
+# rule: preferences: each server compares its rows with what its copy of the base says of them
+my $preference = q{SELECT 'line ' || id AS prompt, ' says ' || md5(id::text) AS chosen, ' says nothing' AS rejected FROM line};
+query(q{SELECT gpt_distribute('one', '{west}')});
+for my $data ('local', 'dealt')
+{
+	my $job = query(qq{SELECT gpt_finetune('one', \$\$$preference\$\$, '{"into": "preferred $data", "servers": ["west"], "data": "$data", "sync": 2, "steps": 2, "threads": 1}')});
+	job_ends($job, 'succeeded', "preferences of $data rows");
+	cmp_ok(abs(query("SELECT loss FROM gpt_train_log WHERE job = $job AND step = 1") - log(2)), '<', 0.001, 'nothing is preferred before the first step');
+}
+
 # rule: what is wrong is said with the server's name
 query(q{CREATE SERVER nowhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1');
 	CREATE USER MAPPING FOR CURRENT_USER SERVER nowhere;
