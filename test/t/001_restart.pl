@@ -16,10 +16,11 @@ ok($node->poll_query_until('postgres', "SELECT wait_event = '$wait_event' FROM p
 	'the launcher waits for work, by its name where the server knows names');
 
 # a fast shutdown in the middle of a job
-my $job = submit($node, 'restarted', 400);
-wait_for_step($node, $job, 5);
+my $job = submit($node, 'restarted', 200);
+my $held = hold_in_training($node, $job);
 my $started_at = $node->safe_psql('postgres', "SELECT started_at FROM gpt_jobs WHERE job = $job");
 my $seconds = own_seconds_of_fast_stop($node);
+let_go($held);
 cmp_ok($seconds, '<', 2.5, 'a fast shutdown in the middle of a job takes less than 2.5 seconds');
 note("it took $seconds s");
 $node->start;
@@ -30,18 +31,18 @@ is($node->safe_psql('postgres', "SELECT gpt_score('restarted', 'line 5 says') > 
 nothing_is_left($node);
 
 # kill -9 of the worker
-$job = submit($node, 'killed', 400);
-my $pid = wait_for_step($node, $job, 5);
-kill 'KILL', $pid;
+$job = submit($node, 'killed', 60);
+kill_held(hold_in_training($node, $job));
 wait_until_up($node);
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job whose worker was killed goes on by itself');
 is($node->safe_psql('postgres', "SELECT tries FROM gpt_jobs WHERE job = $job"), '2', 'a crash counts as a try');
 nothing_is_left($node);
 
 # kill -9 of the whole server
-$job = submit($node, 'crashed', 400);
-wait_for_step($node, $job, 5);
+$job = submit($node, 'crashed', 150);
+$held = hold_in_training($node, $job);
 $node->stop('immediate');
+let_go($held);
 $node->start;
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job goes on after a crash of the server');
 nothing_is_left($node);
@@ -71,11 +72,12 @@ like($node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job")
 nothing_is_left($node);
 
 # a queued job waits for the running one, also across a restart
-my $first = submit($node, 'first', 400);
+my $first = submit($node, 'first', 150);
 my $second = submit($node, 'second', 50);
-wait_for_step($node, $first, 5);
+$held = hold_in_training($node, $first);
 is(state_of($node, $second), 'queued', 'a second job waits for the first');
 $node->restart;
+let_go($held);
 is($node->safe_psql('postgres', "SELECT gpt_wait($second)"), 'succeeded', 'and runs after a restart and the end of the first');
 is(state_of($node, $first), 'succeeded', 'the first went on before');
 nothing_is_left($node);

@@ -24,11 +24,12 @@ is($node->safe_psql('postgres', q{SELECT effective, reason FROM gpt_settings WHE
 	'gpt_settings says that jobs do not start again');
 
 # a restart
-$job = submit($node, 'cut_off', 400);
-wait_for_step($node, $job, 5);
+$job = submit($node, 'cut_off', 200);
+my $held = hold_in_training($node, $job);
 like($node->safe_psql('postgres', "SELECT note FROM gpt_jobs WHERE job = $job"),
 	qr/does not preload gpt.*gpt_resume/, 'the row of a job says that it does not survive a restart by itself');
 cmp_ok(own_seconds_of_fast_stop($node), '<', 2.5, 'a fast shutdown in the middle of a job takes less than 2.5 seconds');
+let_go($held);
 $node->start;
 my ($status, $out, $err) = $node->psql('postgres', "SELECT gpt_wait($job)");
 isnt($status, 0, 'waiting for a job that nobody runs is an error');
@@ -39,8 +40,8 @@ is($node->safe_psql('postgres', "SELECT gpt_resume($job)"), 'f', 'there is nothi
 nothing_is_left($node);
 
 # kill -9 of the worker: the server starts it again
-$job = submit($node, 'killed', 400);
-kill 'KILL', wait_for_step($node, $job, 5);
+$job = submit($node, 'killed', 60);
+kill_held(hold_in_training($node, $job));
 wait_until_up($node);
 $node->poll_query_until('postgres', "SELECT state = 'succeeded' FROM gpt_jobs WHERE job = $job");
 is(state_of($node, $job), 'succeeded', 'a job whose worker was killed goes on without preload');

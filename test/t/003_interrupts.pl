@@ -66,10 +66,11 @@ times_out("count(gpt_generate('slow', 'line', max_tokens => 400, seed => i)) FRO
 times_out("count(gpt_score('slow', repeat(body, 500))) FROM line", 'gpt_score');
 
 # a job keeps the matrix library that it began with, in which its weights live
-$job = submit($node, 'kept', 500);
-wait_for_step($node, $job, 5);
+$job = submit($node, 'kept', 60);
+my $held = hold_in_training($node, $job);
 $node->append_conf('postgresql.conf', q{gpt.blas_library = '/nonexistent/libblas.so'});
 $node->reload;
+let_go($held);
 is($node->safe_psql('postgres', "SELECT gpt_wait($job, '300 s')"), 'succeeded', 'a job outlives a change of gpt.blas_library');
 is(state_of($node, $job), 'succeeded', 'and the server does');
 

@@ -24,9 +24,9 @@ nothing_is_left($node);
 # two rows are running at once, then one slot is left for both
 $node->append_conf('postgresql.conf', "max_worker_processes = 10\ngpt.max_workers = 2");
 $node->restart;
-my @jobs = map { submit($node, "cut_off_$_", 600) } 1 .. 2;
-wait_for_step($node, $_, 5) for @jobs;
+my @held = map { hold_in_training($node, submit($node, "cut_off_$_", 150)) } 1 .. 2;
 $node->stop('immediate');
+let_go($_) for @held;
 $node->append_conf('postgresql.conf', 'gpt.max_workers = 1');
 $node->start;
 ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM gpt_jobs WHERE model LIKE 'cut_off%' AND state = 'succeeded'"),
@@ -34,7 +34,7 @@ ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM gpt_jobs WHERE 
 nothing_is_left($node);
 
 # time decides
-my $job = $node->safe_psql('postgres', q{SELECT gpt_train('timed', 'SELECT body FROM line', '{"minutes": 0.05}')});
+my $job = $node->safe_psql('postgres', q{SELECT gpt_train('timed', 'SELECT body FROM line', '{"minutes": 0.02}')});
 is($node->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'a job that is given minutes computes its steps');
 is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_jobs WHERE job = $job AND steps > 0 AND step <= steps"), '1', 'and records them');
 

@@ -11,6 +11,7 @@ use Test::More;
 
 my $node = start_node('resumed', 1);
 my $steps = 200;
+my $shape = '"layers": 2, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "batch_size": 8, "patience": 0';
 set(checkpoint_interval => 0, checkpoint_retention => 3600);
 
 sub set
@@ -19,6 +20,22 @@ sub set
 
 	$node->safe_psql('postgres', "ALTER SYSTEM SET gpt.$_ = '$settings{$_}'") for keys %settings;
 	$node->reload;
+}
+
+# A step takes a few milliseconds, half of them for its checkpoint.
+sub submit_small
+{
+	my ($model, $n) = @_;
+
+	return $node->safe_psql('postgres', qq{SELECT gpt_train('$model', 'SELECT body FROM line', '{"steps": $n, $shape}')});
+}
+
+# Cancels a job at a step, for certain.
+sub cancel_at
+{
+	my ($job, $step) = @_;
+
+	cancel_held($node, $job, hold_at_step($node, $job, $step));
 }
 
 # The tensors of a model: what stands behind the header, which names the run.
@@ -65,7 +82,7 @@ sub file_of
 	return $node->data_dir . "/gpt/pgsql_tmp_$id.$extension";
 }
 
-my $reference_job = submit($node, 'reference', $steps);
+my $reference_job = submit_small('reference', $steps);
 is(ended($reference_job), 'succeeded', 'an undisturbed run');
 my $reference = weights('reference');
 my $reference_losses = losses($reference_job);
@@ -73,9 +90,8 @@ like($reference, qr/^[0-9a-f]{64}$/, 'has weights');
 is(scalar(files_of_jobs($node)), 0, 'a success leaves no file');
 
 # cancel and resume
-my $job = submit($node, 'cancelled', $steps);
-wait_for_step($node, $job, 20);
-$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+my $job = submit_small('cancelled', $steps);
+cancel_at($job, 20);
 is(ended($job), 'cancelled', 'a job is cancelled');
 ok(-f file_of($job, 'ckpt') && -f file_of($job, 'tokens'), 'and keeps its files');
 is(scalar(grep { /\.tmp$/ } files_of_jobs($node)), 0, 'but nothing half-written');
@@ -88,12 +104,11 @@ is(losses($job), $reference_losses, 'and so are the losses of its log');
 is($node->safe_psql('postgres', "SELECT data_changed FROM gpt_jobs WHERE job = $job"), 'f', 'its rows have not changed');
 
 # kill -9 of the worker, twice
-$job = submit($node, 'killed', $steps);
+$job = submit_small('killed', $steps);
 $offset = log_offset();
 for my $step (20, 100)
 {
-	kill 'KILL', wait_for_step($node, $job, $step);
-	wait_until_up($node);
+	kill_held(hold_at_step($node, $job, $step));
 }
 is(ended($job), 'succeeded', 'a job whose worker was killed twice succeeds');
 cmp_ok(continued_at($job, $offset), '>=', 15, 'having continued');
@@ -103,9 +118,10 @@ is(losses($job), $reference_losses, 'and so are its losses');
 # shutdowns
 for my $mode ('immediate', 'fast')
 {
-	$job = submit($node, "stopped_$mode", $steps);
-	wait_for_step($node, $job, 20);
+	$job = submit_small("stopped_$mode", $steps);
+	my $held = hold_at_step($node, $job, 20);
 	$node->stop($mode);
+	let_go($held);
 	$offset = log_offset();
 	$node->start;
 	is(ended($job), 'succeeded', "a job goes on after a shutdown in mode $mode");
@@ -115,9 +131,8 @@ for my $mode ('immediate', 'fast')
 
 # before the first checkpoint with weights
 set(checkpoint_interval => 3600);
-$job = submit($node, 'early', $steps);
-wait_for_step($node, $job, 20);
-$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+$job = submit_small('early', $steps);
+cancel_held($node, $job, hold_in_training($node, $job));
 is(ended($job), 'cancelled', 'a job is cancelled before its first checkpoint');
 $node->safe_psql('postgres', 'UPDATE line SET body = upper(body)');
 is($node->safe_psql('postgres', "SELECT gpt_resume($job)"), 't', 'gpt_resume takes it up');
@@ -129,9 +144,8 @@ set(checkpoint_interval => 0);
 # a token file that is lost: the rows are read again
 for my $changed (0, 1)
 {
-	$job = submit($node, "lost_$changed", $steps);
-	wait_for_step($node, $job, 20);
-	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+	$job = submit_small("lost_$changed", $steps);
+	cancel_at($job, 20);
 	is(ended($job), 'cancelled', 'a job is cancelled');
 	unlink file_of($job, 'tokens') or die $!;
 	$node->safe_psql('postgres', "UPDATE line SET body = body || '!'") if $changed;
@@ -146,9 +160,8 @@ $node->safe_psql('postgres', "UPDATE line SET body = left(body, -1)");
 # damaged files
 for my $extension ('ckpt', 'tokens')
 {
-	$job = submit($node, "damaged_$extension", $steps);
-	wait_for_step($node, $job, 20);
-	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+	$job = submit_small("damaged_$extension", $steps);
+	cancel_at($job, 20);
 	is(ended($job), 'cancelled', 'a job is cancelled');
 	my $file = file_of($job, $extension);
 	open(my $handle, '+<:raw', $file) or die $!;
@@ -179,14 +192,14 @@ is(ended(finetune('tuned')), 'succeeded', 'an undisturbed fine-tune');
 isnt(weights('tuned'), $reference, 'changes the weights');
 $job = finetune('tuned_killed');
 $offset = log_offset();
-kill 'KILL', wait_for_step($node, $job, 20);
+kill_held(hold_at_step($node, $job, 20));
 wait_until_up($node);
 is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
 cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
 is(weights('tuned_killed'), weights('tuned'), 'with the weights of the undisturbed one');
 set(checkpoint_interval => 3600);
 $job = finetune('tuned_early');
-kill 'KILL', wait_for_step($node, $job, 20);
+kill_held(hold_in_training($node, $job));
 wait_until_up($node);
 is(ended($job), 'succeeded', 'one whose worker was killed before its first checkpoint succeeds');
 is(weights('tuned_early'), weights('tuned'), 'with the weights of the undisturbed one');
@@ -204,7 +217,7 @@ sub adapt
 is(ended(adapt('reference', 'adapted')), 'succeeded', 'an undisturbed training of an adapter');
 $job = adapt('reference', 'adapted_killed');
 $offset = log_offset();
-kill 'KILL', wait_for_step($node, $job, 20);
+kill_held(hold_at_step($node, $job, 20));
 wait_until_up($node);
 is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
 cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
@@ -212,8 +225,7 @@ is(weights('adapted_killed'), weights('adapted'), 'with the matrices of the undi
 is($node->safe_psql('postgres', q{SELECT DISTINCT base FROM gpt_models WHERE model LIKE 'adapted%'}), 'reference@1', 'beside the same base');
 is(ended(adapt('adapted', 'further')), 'succeeded', 'an undisturbed training of an adapter from an adapter');
 $job = adapt('adapted', 'further_cancelled');
-wait_for_step($node, $job, 20);
-$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+cancel_at($job, 20);
 is(ended($job), 'cancelled', 'one is cancelled');
 $node->safe_psql('postgres', q{SELECT gpt_rename_model('reference', 'renamed')});
 $node->safe_psql('postgres', "SELECT gpt_resume($job)");
@@ -228,10 +240,9 @@ for my $channels (32, 64)
 	my $other = qq{SELECT gpt_train('base', 'SELECT body FROM line',
 		'{"steps": 5, "seed": $channels, "layers": 2, "heads": 2, "channels": $channels, "context": 64, "tokenizer": "bytes"}')};
 
-	is(ended(submit($node, 'base', 5)), 'succeeded', 'a base is trained');
+	is(ended(submit_small('base', 5)), 'succeeded', 'a base is trained');
 	$job = adapt('base', "orphan_$channels");
-	wait_for_step($node, $job, 20);
-	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+	cancel_at($job, 20);
 	is(ended($job), 'cancelled', 'an adapter beside it is cancelled');
 	$node->safe_psql('postgres', q{SELECT gpt_drop_model('base')});
 	is(ended($node->safe_psql('postgres', $other)), 'succeeded', "another model of $channels channels gets the name");
@@ -243,7 +254,7 @@ for my $channels (32, 64)
 }
 
 # A classifier's token file is lost, and the rows have fewer labels than the classifier. Its hashed n-grams make each
-# checkpoint 100 MB, so it has few steps.
+# checkpoint 100 MB, so it has few steps, and checkpoints only where it is disturbed.
 sub classify
 {
 	my ($into) = @_;
@@ -252,18 +263,21 @@ sub classify
 		'{"steps": 20, "batch_size": 8, "patience": 0, "into": "$into"}')});
 }
 
+set(checkpoint_interval => 3600);
 is(ended($node->safe_psql('postgres', q{SELECT gpt_finetune('reference', 'SELECT body AS text, (ARRAY[''a'', ''b'', ''c''])[1 + id % 3] AS label FROM line',
 	'{"steps": 5, "batch_size": 8, "patience": 0, "into": "labelled"}')})), 'succeeded', 'a classifier of three labels');
 is(ended(classify('relabelled')), 'succeeded', 'an undisturbed fine-tune on two of them');
+set(checkpoint_interval => 0);
 $job = classify('relabelled_lost');
-wait_for_step($node, $job, 5);
-$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+cancel_at($job, 5);
 is(ended($job), 'cancelled', 'one is cancelled');
+set(checkpoint_interval => 3600);
 unlink file_of($job, 'tokens') or die $!;
 $node->safe_psql('postgres', "SELECT gpt_resume($job)");
 is(ended($job), 'succeeded', 'it is continued without its token file');
 is(weights('relabelled_lost'), weights('relabelled'), 'with the weights of the undisturbed one');
 is($node->safe_psql('postgres', q{SELECT string_agg(label, ' ' ORDER BY label) FROM gpt_classify_probs('relabelled_lost', 'line 7')}), 'a b c', 'of three labels');
+set(checkpoint_interval => 0);
 
 # a fine-tune on what is new, whose base's version is removed meanwhile
 sub tune_since
@@ -274,23 +288,24 @@ sub tune_since
 		'{"since": "watermark", "replay": 0.3, "steps": $steps, "batch_size": 8, "patience": 0, "into": "$into"}')});
 }
 
-is(ended($node->safe_psql('postgres', q{SELECT gpt_train('seen', 'SELECT id, body FROM line WHERE id <= 200',
-	'{"watermark": "id", "steps": 20, "layers": 2, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 8}')})), 'succeeded', 'a base');
+is(ended($node->safe_psql('postgres', qq{SELECT gpt_train('seen', 'SELECT id, body FROM line WHERE id <= 200',
+	'{"watermark": "id", "steps": 20, $shape}')})), 'succeeded', 'a base');
 is(ended(tune_since('new')), 'succeeded', 'an undisturbed fine-tune on what is new');
-$job = tune_since('new_killed');
-my $lost = tune_since('new_lost');
-for my $running ($job, $lost)
+my %halves;
+for my $into ('new_killed', 'new_lost')
 {
-	wait_for_step($node, $running, 20);
-	$node->safe_psql('postgres', "SELECT gpt_cancel($running)");
-	is(ended($running), 'cancelled', 'one is cancelled');
+	$halves{$into} = tune_since($into);
+	cancel_at($halves{$into}, 20);
+	is(ended($halves{$into}), 'cancelled', 'one is cancelled');
 }
+$job = $halves{new_killed};
+my $lost = $halves{new_lost};
 is(ended($node->safe_psql('postgres', q{SELECT gpt_finetune('seen', 'SELECT body FROM line', '{"steps": 2, "keep_versions": 1}')})), 'succeeded', 'its base gets a new version');
 is($node->safe_psql('postgres', q{SELECT string_agg(version::text, ' ') FROM gpt_versions WHERE model = 'seen'}), '2', 'and loses the one that it started from');
 $node->safe_psql('postgres', q{INSERT INTO line SELECT i, 'late' FROM generate_series(401, 410) i});
 $offset = log_offset();
 $node->safe_psql('postgres', "SELECT gpt_resume($job)");
-kill 'KILL', wait_for_step($node, $job, 100);
+kill_held(hold_at_step($node, $job, 100));
 wait_until_up($node);
 is(ended($job), 'succeeded', 'it goes on all the same, and after its worker was killed too');
 cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
@@ -307,14 +322,14 @@ for my $option ('"architecture": "encoder_decoder", "encoder_layers": 1', '"prom
 {
 	my ($kind) = $option =~ /(encoder|template)/;
 	my $ask = qq{'SELECT left(body, 20) AS prompt, right(body, 10) AS completion FROM line', '{"steps": 120, $option,
-		"layers": 1, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes", "batch_size": 16, "dropout": 0.1,
+		"layers": 1, "heads": 2, "channels": 32, "context": 64, "tokenizer": "bytes", "batch_size": 16, "dropout": 0.1,
 			"patience": 0}'};
 
 	is(ended($node->safe_psql('postgres', "SELECT gpt_train('$kind', $ask)")), 'succeeded',
 		"an undisturbed training, $kind");
 	$job = $node->safe_psql('postgres', "SELECT gpt_train('${kind}_killed', $ask)");
 	$offset = log_offset();
-	kill 'KILL', wait_for_step($node, $job, 20);
+	kill_held(hold_at_step($node, $job, 20));
 	wait_until_up($node);
 	is(ended($job), 'succeeded', 'one whose worker was killed succeeds');
 	cmp_ok(continued_at($job, $offset), '>=', 15, 'from its last checkpoint');
@@ -371,7 +386,7 @@ set(max_workers => 1);
 
 # partial versions
 set(publish_interval => '1 s');
-$job = submit($node, 'partial', 1_000_000);
+$job = submit_small('partial', 1_000_000);
 $node->poll_query_until('postgres', "SELECT count(*) > 0 FROM gpt_versions WHERE model = 'partial' AND state = 'partial'");
 ok($node->safe_psql('postgres', "SELECT gpt_score('partial\@' || min(version), 'line 5') > 0 FROM gpt_versions WHERE model = 'partial'"), 'a partial version can be used');
 is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_models WHERE model = 'partial'"), '0', 'but is not current');
@@ -385,23 +400,27 @@ is(ended($job), 'cancelled', 'it is cancelled again');
 $node->safe_psql('postgres', "SELECT gpt_drop_model('partial')");
 
 # where the files are lost, as after a fail-over, it goes on from the last partial version
-$job = submit($node, 'survivor', 1000);
-$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM gpt_versions WHERE model = 'survivor'");
+$job = submit_small('survivor', 300);
+my $survivor = hold_in_training($node, $job);
+$node->safe_psql('postgres', 'SELECT pg_sleep(1.1)');    # the interval, which no step waits for
+let_go($survivor);
+$survivor = hold_when($node, $job, "EXISTS (SELECT FROM gpt_versions WHERE model = 'survivor')");
 $node->stop('immediate');
+let_go($survivor);
 unlink glob($node->data_dir . '/gpt/*');
+$node->append_conf('postgresql.auto.conf', 'gpt.publish_interval = 0');
 $offset = log_offset();
 $node->start;
 is(ended($job), 'succeeded', 'a job whose files are lost goes on');
 cmp_ok(continued_at($job, $offset), '>', 0, 'from its last partial version');
-is($node->safe_psql('postgres', "SELECT data_changed, step FROM gpt_jobs WHERE job = $job"), 't|1000', 'its row says that the rows were read again');
+is($node->safe_psql('postgres', "SELECT data_changed, step FROM gpt_jobs WHERE job = $job"), 't|300', 'its row says that the rows were read again');
 is($node->safe_psql('postgres', "SELECT count(*) FROM gpt_versions WHERE model = 'survivor' AND state = 'partial'"), '0', 'the final version removes the partial ones');
 set(publish_interval => 0);
 
 # retention
 set(checkpoint_retention => 0);
-$job = submit($node, 'short', $steps);
-wait_for_step($node, $job, 20);
-$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+$job = submit_small('short', $steps);
+cancel_at($job, 20);
 is(ended($job), 'cancelled', 'a job is cancelled');
 is(scalar(files_of_jobs($node)), 0, 'with gpt.checkpoint_retention = 0 it keeps no files, and those of others go');
 nothing_is_left($node);

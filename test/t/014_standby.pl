@@ -63,14 +63,15 @@ for my $call (q{gpt_train('x', 'SELECT body FROM line')}, q{gpt_finetune('model'
 }
 
 # fail-over while a job runs
-my $interrupted = submit($node, 'interrupted', 600);
+my $interrupted = submit($node, 'interrupted', 200);
 my $queued = $node->safe_psql('postgres', qq{SELECT gpt_train('queued', 'SELECT body FROM line', '{"steps": 20, $small}')});
-wait_for_step($node, $interrupted, 20);
+my $held = hold_in_training($node, $interrupted);
 $node->wait_for_catchup($standby, 'replay', $node->lsn('flush'));
 is($standby->safe_psql('postgres', "SELECT state FROM gpt_jobs WHERE job = $interrupted"), 'running', 'the standby sees that the job runs');
 my (undef, undef, $error) = $standby->psql('postgres', "SELECT gpt_cancel($interrupted)");
 like($error, qr/ERROR:  cannot/, 'cancelling it there is an error');
 $node->stop('immediate');
+let_go($held);
 $standby->promote;
 is($standby->safe_psql('postgres', "SELECT gpt_wait($interrupted)"), 'succeeded', 'the job goes on by itself on the promoted server');
 is($standby->safe_psql('postgres', "SELECT data_changed FROM gpt_jobs WHERE job = $interrupted"), 't', 'whose row says that the rows were read anew');
@@ -79,18 +80,19 @@ $job = $standby->safe_psql('postgres', qq{SELECT gpt_train('new', 'SELECT body F
 is($standby->safe_psql('postgres', "SELECT gpt_wait($job)"), 'succeeded', 'and new jobs run there');
 nothing_is_left($standby);
 
-# a synchronous standby that is missing
-$job = submit($standby, 'waits', 600);
-my $pid = wait_for_step($standby, $job, 3);
+# a synchronous standby that is missing; the job is held until the server knows of it
+$job = submit($standby, 'waits', 150);
+$held = hold_in_training($standby, $job);
 $standby->append_conf('postgresql.conf', "synchronous_standby_names = 'nobody'");
 $standby->reload;
 $standby->poll_query_until('postgres', q{SELECT current_setting('synchronous_standby_names') = 'nobody'});
 my $step = $standby->safe_psql('postgres', "SELECT step FROM gpt_stat_progress_train WHERE job = $job");
+let_go($held);
 ok($standby->poll_query_until('postgres', "SELECT step > $step + 100 FROM gpt_stat_progress_train WHERE job = $job"), 'training goes on without the synchronous standby');
-ok($standby->poll_query_until('postgres', "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $pid"), 'its publication waits');
+ok($standby->poll_query_until('postgres', "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $held->{pid}"), 'its publication waits');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM gpt_models WHERE model = 'waits'}), '0', 'unseen');
-my $seconds = seconds_of(sub { $standby->safe_psql('postgres', "SET synchronous_commit = local; SELECT pg_cancel_backend($pid)") });
-$standby->safe_psql('postgres', "SET synchronous_commit = local; SELECT gpt_wait($job, '20 s')");
+$standby->safe_psql('postgres', "SET synchronous_commit = local; SELECT pg_cancel_backend($held->{pid})");
+$standby->safe_psql('postgres', "SET synchronous_commit = local; SELECT gpt_wait($job, '300 s')");
 is($standby->safe_psql('postgres', "SELECT state FROM gpt_jobs WHERE job = $job"), 'succeeded',
 	'a cancellation ends the wait: the version is committed here, as the server warns');
 is($standby->safe_psql('postgres', q{SELECT gpt_score('waits', 'line 1') > 0}), 't', 'and the model scores');

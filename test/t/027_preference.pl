@@ -64,8 +64,7 @@ is(ended($job), 'succeeded', 'preferences are learnt');
 my $reference = weights('whole', 1);
 my $reference_losses = losses($job);
 $job = prefer('cancelled');
-wait_for_step($node, $job, 20);
-$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+cancel_held($node, $job, hold_at_step($node, $job, 20));
 is(ended($job), 'cancelled', 'a job is cancelled');
 $node->safe_psql('postgres', "SELECT gpt_resume($job)");
 is(ended($job), 'succeeded', 'and resumed');
@@ -73,8 +72,7 @@ is(weights('cancelled', 1), $reference, 'its weights are those of the undisturbe
 is(losses($job), $reference_losses, 'and so are losses and divergence');
 # what the base says of other rows is not known
 $job = prefer('changed');
-wait_for_step($node, $job, 20);
-$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+cancel_held($node, $job, hold_at_step($node, $job, 20));
 is(ended($job), 'cancelled', 'a job is cancelled');
 unlink glob($node->data_dir . '/gpt/*.tokens');
 $node->safe_psql('postgres', "DELETE FROM answer WHERE prompt = 'question 7'; SELECT gpt_resume($job)");
@@ -107,9 +105,10 @@ for my $case (['better', 'line', '1 final, 2 final current'], ['worse', 'noise',
 	is(versions("undisturbed_$name"), $wanted, 'and decided on');
 
 	$job = gate($name, $rows);
-	wait_for_step($node, $job, 1);
+	my $held = hold_in_training($node, $job);
 	my $holder = $node->background_psql('postgres');
 	$holder->query_safe('SELECT pg_advisory_lock(77)');
+	let_go($held);
 	wait_through_restarts($node, "SELECT EXISTS (SELECT FROM gpt_stat_progress_train WHERE job = $job AND phase = 'comparing with the current version')");
 	like(versions($name), qr/2 partial/, 'while it compares, the version is partial');
 	kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM gpt_stat_progress_train WHERE job = $job");

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(start_node submit wait_for_step answer_of wait_through_restarts wait_until_up state_of files_of_jobs seconds_of
+our @EXPORT = qw(start_node submit wait_for_step hold_at_step hold_when hold_in_training let_go cancel_held kill_held answer_of wait_through_restarts wait_until_up state_of files_of_jobs seconds_of
   own_seconds_until own_seconds_until_gone own_seconds_of_fast_stop OWN_SECONDS nothing_is_left);
 
 # A function of a session: seconds that pass while none of its threads waits for a core. Threads that end may not lie
@@ -64,21 +64,102 @@ sub wait_for_step
 	my ($node, $job, $step, $database) = @_;
 
 	# In one session: a short job would be over before a second one is connected.
-	return answer_of($node, $database // 'postgres', qq{
+	return answer_of($node, $database // 'postgres', look_for($job, "step >= $step", 'COMMIT', ''))
+	  || die "job $job was not seen at step $step: " . state_of($node, $job, $database);
+}
+
+# Waits until a running job has done so many steps (0: begins to train), and holds it: a session locks its row of progress,
+# for which the worker waits when it next tells its progress, and so before the job can end. However small its steps are
+# and whatever else the machine does, the job runs when the test goes on. Returns what is held: process and session.
+sub hold_at_step
+{
+	my ($node, $job, $step) = @_;
+
+	return hold_when($node, $job, $step > 0 ? "step >= $step" : "phase = 'training'");
+}
+
+# Holds a job that has begun to train, and mostly made some steps, of which it has told none.
+sub hold_in_training
+{
+	my ($node, $job) = @_;
+	my $held = hold_at_step($node, $job, 0);
+	my $end = computed($held->{pid}) + 0.04;
+
+	for my $look (1 .. 180_000)
+	{
+		last if computed($held->{pid}) >= $end;
+		last if $look % 50 == 0 && $held->{gate}->query_safe("SELECT count(*) FROM pg_locks WHERE pid = $held->{pid} AND NOT granted") > 0;
+		usleep(1_000);
+	}
+	return $held;
+}
+
+sub hold_when
+{
+	my ($node, $job, $condition) = @_;
+	my ($gate, $pid);
+
+	# The server may be starting.
+	for (1 .. 300)
+	{
+		last if eval
+		{
+			$gate = $node->background_psql('postgres');
+			$pid = $gate->query_safe('BEGIN; '
+				  . look_for($job, $condition, 'PERFORM pg_stat_clear_snapshot()', "PERFORM FROM gpt_progress WHERE job = $job FOR UPDATE;"));
+			1;
+		};
+		usleep(100_000);
+	}
+	$pid || die "job $job was not held when $condition: " . state_of($node, $job);
+	return { pid => $pid, gate => $gate };
+}
+
+# Lets a job go on. The session ends with its server, if that is gone.
+sub let_go
+{
+	my ($held) = @_;
+
+	eval { $held->{gate}->query('ROLLBACK') };
+	eval { $held->{gate}->quit };
+}
+
+sub cancel_held
+{
+	my ($node, $job, $held) = @_;
+
+	$node->safe_psql('postgres', "SELECT gpt_cancel($job)");
+	let_go($held);
+}
+
+sub kill_held
+{
+	my ($held) = @_;
+
+	kill 'KILL', $held->{pid};
+	let_go($held);
+}
+
+# Statements that look for the process of a job until the condition of its progress holds, or the job has ended.
+sub look_for
+{
+	my ($job, $condition, $between, $found) = @_;
+
+	return qq{
 		DO \$\$
 		DECLARE
 			found integer;
 		BEGIN
 			FOR i IN 1 .. 18000 LOOP
-				found := (SELECT pid FROM gpt_stat_progress_train WHERE job = $job AND step >= $step);
+				found := (SELECT pid FROM gpt_stat_progress_train WHERE job = $job AND $condition);
 				EXIT WHEN found IS NOT NULL OR (SELECT state NOT IN ('queued', 'running') FROM gpt_jobs WHERE job = $job);
-				COMMIT;
+				$between;
 				PERFORM pg_sleep(0.01);
 			END LOOP;
+			$found
 			PERFORM set_config('test.pid', found::text, false);
 		END \$\$;
-		SELECT nullif(current_setting('test.pid'), '')})
-	  || die "job $job was not seen at step $step: " . state_of($node, $job, $database);
+		SELECT nullif(current_setting('test.pid'), '')};
 }
 
 # The answer of a server that may be starting, or about to end this session because a worker was killed.
@@ -135,11 +216,25 @@ sub waits
 
 	for my $file (map { glob("/proc/$_/task/*/schedstat") } @_)
 	{
-		open(my $handle, '<', $file) or next;
-		my $line = <$handle>;
-		$waits{$file} = $1 / 1e9 if defined $line && $line =~ /^\d+ (\d+)/;
+		$waits{$file} = $1 / 1e9 if (first_line($file) // '') =~ /^\d+ (\d+)/;
 	}
 	return %waits;
+}
+
+# Processor time that the threads of a process have had, in seconds.
+sub computed
+{
+	my ($pid) = @_;
+
+	return sum(0, map { (first_line($_) // '') =~ /^(\d+) / ? $1 / 1e9 : 0 } glob("/proc/$pid/task/*/schedstat"));
+}
+
+sub first_line
+{
+	my ($file) = @_;
+
+	open(my $handle, '<', $file) or return undef;
+	return scalar <$handle>;
 }
 
 sub is_gone
