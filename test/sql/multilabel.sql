@@ -5,7 +5,7 @@ CREATE TABLE ticket AS
 SELECT i AS id, concat_ws(' ', 'ticket', CASE WHEN i % 2 = 0 THEN 'invoice' ELSE 'hello' END, CASE WHEN i % 3 = 0 THEN 'crash' ELSE 'there' END, i) AS body,
 	array_remove(ARRAY[CASE WHEN i % 3 = 0 THEN 'bug' END, CASE WHEN i % 2 = 0 THEN 'to pay' END], NULL) AS tags
 FROM generate_series(1, 300) i;
-SELECT gpt_train('tagger', 'SELECT body, tags AS label FROM ticket', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 100, "learning_rate": 0.01, "ngrams": false, "seed": 1}') AS job \gset
+SELECT gpt_train('tagger', 'SELECT body, tags AS label FROM ticket', '{"layers": 1, "heads": 1, "channels": 32, "context": 64, "batch_size": 16, "tokenizer": "bytes", "steps": 50, "learning_rate": 0.01, "ngrams": false, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '300 s');
 SELECT validation_loss < 0.1 AS learnt, validation_bits_per_byte FROM gpt_versions WHERE model = 'tagger';
 
@@ -33,7 +33,7 @@ SELECT metric, value FROM gpt_evaluate('tagger', $$SELECT body, label FROM (VALU
 SELECT metric FROM gpt_evaluate('tagger', $$SELECT body, '{}'::text[] AS label FROM ticket WHERE id = 7$$);
 
 -- the same rows in another order, with labels in another order and twice, give the same model
-SELECT gpt_train('tagger2', 'SELECT body, tags || tags AS label FROM ticket ORDER BY id DESC', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "steps": 100, "learning_rate": 0.01, "ngrams": false, "seed": 1}') AS job \gset
+SELECT gpt_train('tagger2', 'SELECT body, tags || tags AS label FROM ticket ORDER BY id DESC', '{"layers": 1, "heads": 1, "channels": 32, "context": 64, "batch_size": 16, "tokenizer": "bytes", "steps": 50, "learning_rate": 0.01, "ngrams": false, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '300 s');
 SELECT count(*), count(DISTINCT value) FROM (SELECT value FROM gpt_evaluate('tagger') WHERE metric = 'training_loss' UNION ALL SELECT value FROM gpt_evaluate('tagger2') WHERE metric = 'training_loss') v;
 
@@ -47,17 +47,17 @@ SELECT gpt_wait(:job, '300 s');
 SELECT label FROM gpt_classify_probs('newer', 'ticket') ORDER BY label;
 SELECT gpt_drop_model('newer');
 SELECT gpt_finetune('tagger', 'SELECT body, ''bug'' AS label FROM ticket WHERE id < 50', '{"steps": 2}');
-SELECT gpt_train('texts', 'SELECT body FROM ticket', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "ngrams": false, "steps": 20, "seed": 1}') AS job \gset
+SELECT gpt_train('texts', 'SELECT body FROM ticket', '{"layers": 1, "heads": 1, "channels": 32, "context": 64, "batch_size": 16, "tokenizer": "bytes", "ngrams": false, "steps": 20, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '300 s');
 SET client_min_messages = warning;
 SELECT gpt_finetune('texts', 'SELECT body, CASE WHEN id % 2 = 0 THEN ''{paid}'' ELSE ''{}'' END::tags AS label, id % 5 = 0 AS is_validation FROM ticket',
-	'{"into": "paid", "ngrams": false, "steps": 100, "learning_rate": 0.01, "label_smoothing": 0.1, "seed": 1}') AS job \gset
+	'{"into": "paid", "ngrams": false, "steps": 50, "learning_rate": 0.01, "label_smoothing": 0.1, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '300 s');
 RESET client_min_messages;
 SELECT gpt_classify('paid', 'ticket invoice there 8'), gpt_classify('paid', 'ticket hello there 7');
 
 -- one label a row, and arrays, are not the same thing
-SELECT gpt_train('lone', 'SELECT body, tags[1] AS label FROM ticket WHERE tags <> ''{}''', '{"preset": "nano", "layers": 1, "channels": 32, "tokenizer": "bytes", "ngrams": false, "steps": 2, "seed": 1}') AS job \gset
+SELECT gpt_train('lone', 'SELECT body, tags[1] AS label FROM ticket WHERE tags <> ''{}''', '{"layers": 1, "heads": 1, "channels": 32, "context": 64, "batch_size": 16, "tokenizer": "bytes", "ngrams": false, "steps": 2, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '300 s');
 SELECT * FROM gpt_evaluate('lone', 'SELECT body, tags AS label FROM ticket');
 SELECT * FROM gpt_evaluate('tagger', 'SELECT body, ''bug'' AS label FROM ticket');
@@ -79,8 +79,9 @@ SELECT gpt_wait(:job, '300 s');
 SELECT error FROM gpt_jobs WHERE job = :job;
 SELECT gpt_generate('tagger', 'ticket');
 
+-- (a job of minutes, which shortens the fit of so many labels)
 -- of 4,000 labels a table of what was taken for what would have 128 MB; what occurs has little: rows come only while the session has less
-SELECT gpt_train('many', 'SELECT ''text '' || i AS body, i AS label FROM generate_series(1, 4000) i', '{"layers": 1, "channels": 16, "tokenizer": "bytes", "steps": 1, "batch_size": 2, "seed": 1}') AS job \gset
+SELECT gpt_train('many', 'SELECT ''text '' || i AS body, i AS label FROM generate_series(1, 4000) i', '{"layers": 1, "channels": 16, "tokenizer": "bytes", "minutes": 0.01, "batch_size": 2, "seed": 1}') AS job \gset
 SELECT gpt_wait(:job, '300 s');
 SELECT sum(value) FROM gpt_evaluate('many', $$SELECT 'text ' || i AS body, i AS label FROM generate_series(1, 20) i
 	WHERE (SELECT sum(total_bytes) FROM pg_backend_memory_contexts) < 100 * 1024 * 1024$$) WHERE metric = 'confusion';

@@ -2,7 +2,7 @@
 SET client_min_messages = notice;
 CREATE TABLE noise AS SELECT md5(i::text) AS body FROM generate_series(1, 200) i;
 SELECT gpt_train('rote', 'SELECT body FROM noise',
-	'{"layers": 2, "heads": 2, "channels": 64, "context": 32, "tokenizer": "bytes", "epochs": 400, "batch_size": 16, "learning_rate": 0.005,
+	'{"layers": 1, "heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "epochs": 400, "batch_size": 16, "learning_rate": 0.01,
 	  "validation_fraction": 0.2, "patience": 4, "dropout": 0}') AS job \gset
 \set VERBOSITY sqlstate
 SELECT gpt_wait(:job, '300 s');

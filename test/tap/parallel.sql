@@ -13,7 +13,7 @@ SET search_path = gpt_parallel, :schema, public;
 
 -- A language model, a classifier, an adapter, a named tokenizer and an image.
 CREATE TABLE line AS SELECT 'line ' || i AS body, (ARRAY['even', 'odd'])[i % 2 + 1] AS label FROM generate_series(1, 40) i;
-CREATE TABLE many AS SELECT n FROM generate_series(1, 60) n;
+CREATE TABLE many AS SELECT n FROM generate_series(1, 20) n;
 ALTER TABLE many SET (parallel_workers = 2);
 GRANT SELECT ON line, many TO gpt_reader;
 SELECT gpt_train_tokenizer('t', 'SELECT body FROM line', '{"vocabulary": 262}') AS job \gset
@@ -95,20 +95,21 @@ ALTER FUNCTION gpt_choose_probs(gpt_model_version, text, text[], text, boolean, 
 ALTER FUNCTION gpt_explain COST 1000;
 ALTER FUNCTION gpt_generate_many COST 1000;
 ALTER FUNCTION gpt_attention COST 1000;
+-- Where the workers compute nothing of ours, one is enough.
 CREATE TABLE place (place text, of_scalar text, of_rows text, settings text, wanted text);
 INSERT INTO place VALUES
-	('in a worker', 'SELECT (%s)::text FROM (VALUES (1)) v (n)', $$SELECT string_agg(x::text, ',' ORDER BY x::text) FROM %s x$$, format('SET LOCAL %s = on', :'force'), '%Gather%'),
+	('in a worker', 'SELECT (%s)::text FROM (VALUES (1)) v (n)', $$SELECT string_agg(x::text, ',' ORDER BY x::text) FROM %s x$$, format('SET LOCAL %s = on; SET LOCAL max_parallel_workers_per_gather = 1', :'force'), '%Gather%'),
 	('for each row in the workers', $$SELECT count(*) || ' ' || min(v) || ' ' || max(v) FROM (SELECT CASE WHEN n > 0 THEN (%s)::text END AS v FROM many) s$$,
-		$$SELECT count(*) || ' ' || min(x::text) || ' ' || max(x::text) FROM many LEFT JOIN %s x ON n > 0$$, 'SET LOCAL parallel_leader_participation = off', '%Gather%Partial Aggregate%many%'),
+		$$SELECT count(*) || ' ' || min(x::text) || ' ' || max(x::text) FROM many LEFT JOIN %s x ON n > 0$$, 'SET LOCAL parallel_leader_participation = off; SET LOCAL max_parallel_workers_per_gather = 2', '%Gather%Partial Aggregate%many%'),
 	('in a subquery of the leader', $$SELECT count(*) || ' ' || min(v) FROM (SELECT n, (SELECT (%s)::text FROM (VALUES (1)) v (n) OFFSET 0) AS v FROM many) s WHERE v > '' OR n > 0$$,
 		$$SELECT count(*) || ' ' || min(v) FROM (SELECT n, (SELECT string_agg(x::text, ',' ORDER BY x::text) FROM %s x) AS v FROM many) s WHERE v > '' OR n > 0$$,
-		'SET LOCAL parallel_leader_participation = on', '%Gather%many%'),
+		'SET LOCAL parallel_leader_participation = on; SET LOCAL max_parallel_workers_per_gather = 1', '%Gather%many%'),
 	('above Gather', $$SELECT n || ' ' || (%s)::text FROM (SELECT count(*)::integer AS n FROM many) s$$,
 		$$SELECT n || ' ' || string_agg(x::text, ',' ORDER BY x::text) FROM (SELECT count(*)::integer AS n FROM many) s, %s x GROUP BY n$$,
-		'SET LOCAL parallel_leader_participation = on', '%Gather%many%');
+		'SET LOCAL parallel_leader_participation = on; SET LOCAL max_parallel_workers_per_gather = 1', '%Gather%many%');
 CREATE VIEW trial AS
 	SELECT m.name, m.hazard, p.place, p.wanted, p.settings || '; SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; '
-			'SET LOCAL min_parallel_table_scan_size = 0; SET LOCAL max_parallel_workers_per_gather = 2' AS settings,
+			'SET LOCAL min_parallel_table_scan_size = 0' AS settings,
 		CASE WHEN m.scalar IS NOT NULL THEN format(p.of_scalar, m.scalar) ELSE format(p.of_rows, m.rows) END AS query
 	FROM member m, place p WHERE m.hazard <> 'u' OR p.place IN ('in a worker', 'in a subquery of the leader');
 GRANT SELECT ON trial TO gpt_reader;
