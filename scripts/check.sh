@@ -2,9 +2,9 @@
 #
 # scripts/check.sh - builds a copy of the repository, runs every test in private clusters, and sums up.
 #
-# Two kinds of suites run side by side. Those of the engine compute: three of them run at once, at a low priority. Those
-# with servers wait for a part of their time: three of them run at once, and one that waits for full minutes beside them.
-# No test may hang on what else the machine does; those that give a job an idle priority follow alone.
+# Two kinds of suites run side by side. Those of the engine compute: three of them run at once, two programs of each, at a
+# low priority. Those with servers wait for a part of their time: three of them run at once, and one that waits for full
+# minutes beside them. No test may hang on what else the machine does; those that give a job an idle priority follow alone.
 # Nothing is written to the system or the checkout but build/check, where the logs stay, and no process stays. The last
 # line is "N passed, N failed, N skipped"; the exit status is 0 when nothing failed.
 #
@@ -31,8 +31,8 @@ src=$work/src logs=$work/logs
 mkdir "$src" "$logs" "$work/records" || exit 1
 
 SUITES=${SUITES:-format border dist unit sanitize threads fuzz sql preloaded isolation pgtap docs restart torture}
-# Far above what a test takes: the suites slow one another down.
-limit=(timeout -k 10 900)
+# Far above what a test takes: the suites slow one another down, and so does what else the machine does.
+limit=(timeout -k 10 1800)
 jobs=$(nproc)
 export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGTZ=UTC
 unset PGHOST PGPORT PGUSER PGDATABASE PGOPTIONS PGDATA MAKEFLAGS MAKELEVEL MFLAGS
@@ -139,25 +139,45 @@ show()
 	echo "----"
 }
 
-# tap_suite NAME FILES COMMAND...: runs "COMMAND file" for each file, which prints TAP.
+# tap_suite NAME FILES COMMAND...: runs "COMMAND file" for each file, which prints TAP; at_once files at a time.
 tap_suite()
 {
-	local name=$1 files=$2 start=$SECONDS began file log status p f s passed=0 failed=0 skipped=0
+	local name=$1 files=$2 start=$SECONDS file log running=0 p f s passed=0 failed=0 skipped=0
 
 	shift 2
 	for file in $files; do
-		log=$logs/${name//[^a-z]/-}-$(basename "$file").log
-		began=$SECONDS
-		run "$@" "$file" >"$log" 2>&1
-		status=$?
-		[ "$status" != 124 ] || echo "# stopped after $((SECONDS - began)) s" >>"$log"
-		read -r p f s < <(count_tap "$log" "$status")
+		[ "$running" -lt "${at_once:-1}" ] || wait -n
+		tap_file "$(tap_log "$name" "$file")" "$@" "$file" &
+		running=$((running + 1))
+	done
+	wait
+	for file in $files; do
+		log=$(tap_log "$name" "$file") p=0 f=1 s=0
+		read -r p f s <"$log.counts"
+		rm -f "$log.counts"
 		[ "$f" = 0 ] || { grep -a -A 5 '^not ok' "$log" | head -n 100 && show "$(basename "$file")" "$log"; }
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	done
 	executed $((passed + failed))
 	# A part of a suite has a line of its own when it ends.
 	record "$name" "$passed" "$failed" "$skipped" $((SECONDS - start)) ${part:+"$part"}
+}
+
+tap_log()
+{
+	echo "$logs/${1//[^a-z]/-}-$(basename "$2").log"
+}
+
+# tap_file LOG COMMAND...: runs a command into LOG, and counts its tests in LOG.counts.
+tap_file()
+{
+	local log=$1 began=$SECONDS status
+
+	shift
+	run "$@" >"$log" 2>&1
+	status=$?
+	[ "$status" != 124 ] || echo "# stopped after $((SECONDS - began)) s" >>"$log"
+	count_tap "$log" "$status" >"$log.counts"
 }
 
 # Notes that a test was run.
@@ -354,10 +374,10 @@ suite_sql()
 }
 
 # Preloading changes who starts a job and what its row says, not what a model learns or answers: the longest of the tests
-# about that run without preload only.
-without_preload_only="architecture batch beams classify columns constrained evaluate healing lora maintain many multilabel"
-without_preload_only+=" ngrams overfit pairs pinned predict preference prompted prompts recompute retrieval sampling"
-without_preload_only+=" speculative typed values"
+# about that run without preload only, and so do the names that an installation finds taken.
+without_preload_only="architecture batch beams classify columns constrained evaluate healing hostile_names lora maintain many multilabel"
+without_preload_only+=" ngrams overfit pairs pinned predict preference prompted prompts publish_if recipe recompute retrieval sampling"
+without_preload_only+=" speculative token_scores tokenizer typed values watermark"
 
 suite_preloaded()
 {
@@ -442,30 +462,36 @@ suite_restart()
 	tap_suite restart "$src/test/t/$1.pl" perl_file
 }
 
-# The shortened form; a part counts as one test file.
+# The shortened form; a part counts as one test file. Two parts run at once, but those alone that need idle cores.
 suite_torture()
 {
-	local start=$SECONDS out=$logs/torture.log log p f s passed=0 failed=0 skipped=0 status
+	local start=$SECONDS out=$logs/torture-$1.log folder=$logs/torture-$1 parts log p f s passed=0 failed=0 skipped=0 status
 
-	TORTURE_SHARE=${TORTURE_SHARE:-2} TORTURE_LIMIT=300 TORTURE_WORK=$work TORTURE_LOGS=$logs/torture TMPDIR=$work run "$src/scripts/torture.sh" >"$out" 2>&1
+	# Longer forms judge more times.
+	[ "${TORTURE_SHARE:-2}" -lt 30 ] || torture_alone=".*"
+	parts=$(names "$src/test/torture" pl | tr ' ' '\n' | grep '^[0-9]' | grep -x $([ "$1" = alone ] || echo -v) -- "$torture_alone")
+	[ -n "$parts" ] || return
+	# shellcheck disable=SC2086 # a list of words
+	TORTURE_SHARE=${TORTURE_SHARE:-2} TORTURE_LIMIT=600 TORTURE_WORK=$work TORTURE_LOGS=$folder TMPDIR=$work run "$src/scripts/torture.sh" $parts >"$out" 2>&1
 	status=$?
-	for log in "$logs"/torture/*.log; do
+	for log in "$folder"/*.log; do
 		read -r p f s < <(count_tap "$log" "$(cat "${log%.log}.status" 2>/dev/null || echo 1)")
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	done
 	[ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
-	[ "$failed" = 0 ] || show torture "$out"
+	[ "$failed" = 0 ] || show "torture $1" "$out"
 	tail -n 1 "$out"
 	executed $((passed + failed))
-	record torture "$passed" "$failed" "$skipped" $((SECONDS - start))
+	record torture "$passed" "$failed" "$skipped" $((SECONDS - start)) "torture $1"
 }
 
 # ---- the order --------------------------------------------------------------------------------------------------
 
 # Restart tests that take long come first, so that no lane waits for one at the end. Some measure a share of the cores or
 # give a job an idle priority: those run alone.
-long="007_resume 004_few_places 001_restart 003_interrupts 014_standby 002_no_preload 005_queue"
+long="007_resume 051_train_steps 032_shards 050_train_servers 005_queue 001_restart 014_standby 003_interrupts 002_no_preload 004_few_places"
 alone="017_polite"
+torture_alone="21_pgbench"
 # pg_cron begins a command with the minute.
 waiting="010_cron"
 
@@ -526,14 +552,16 @@ run_suites()
 
 	mkdir "$work/perl" && chown "$(server_user)" "$work/perl"
 	mapfile -t files < <(restart_files shared)
+	# Two programs of a lane at a time, so that the lane that ends last has work for both cores.
 	(
 		renice -n 10 "$BASHPID" >/dev/null
+		at_once=2
 		run_lanes 3 $(chain sanitize) $(chain threads unit) $(chain format border dist fuzz)
 	) &
 	run_lanes 1 $(chain "restart:$waiting") &
-	run_lanes 3 $(chain "${files[0]}") $(chain sql isolation) $(chain preloaded pgtap docs) $(for file in "${files[@]:1}"; do chain "$file"; done) &
+	run_lanes 3 $(chain "${files[0]}") $(chain sql isolation) $(chain preloaded pgtap docs) $(chain torture:beside) $(for file in "${files[@]:1}"; do chain "$file"; done) &
 	wait
-	run_lanes 1 $(for file in $(restart_files alone) torture; do chain "$file"; done) &
+	run_lanes 1 $(for file in $(restart_files alone) torture:alone; do chain "$file"; done) &
 	wait
 }
 

@@ -152,9 +152,9 @@ parts()
 }
 
 # Parts that judge a time or a load run alone, the others two at once. The shortened form judges own times only: of it,
-# the parts that count answers within a time or have a job of idle priority run alone.
-alone="20_sessions 21_pgbench"
-[ "$TORTURE_SHARE" -lt 30 ] || alone+=" 02_stop 22_cancels 24_signals"
+# the part that has a job of idle priority runs alone.
+alone="21_pgbench"
+[ "$TORTURE_SHARE" -lt 30 ] || alone+=" 02_stop 20_sessions 22_cancels 24_signals"
 
 # Runs a part and says how it went; a process of its own, which takes the part with it when it is stopped.
 judge_part()

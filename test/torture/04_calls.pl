@@ -16,7 +16,7 @@ use Torture;
 
 my $STEPS = 5;
 my $MOST = share(100);    # faults of a kind
-my $WAIT = '60 s';
+my $WAIT = '180 s';
 
 my $node = torture_node('calls', 'gpt.train_threads = 2', 'gpt.threads = 2', 'fsync = on');
 my $job = train($node, 'undisturbed', $STEPS);
@@ -103,7 +103,7 @@ sub disturbed_use
 
 	arm('victim', $call, $k);
 	my ($status, $out, $err) = ask_crashing($node, "SET statement_timeout = '$WAIT'; $use",
-		connstr => $node->connstr('postgres') . ' application_name=victim', timeout => 120);
+		connstr => $node->connstr('postgres') . ' application_name=victim', timeout => 240);
 	my ($n_calls, $n_failed) = disarm();
 	fault("failed $call", 1, $n_failed) if $n_failed;
 	return '' if $status == 0 && $out eq $answer;
@@ -168,7 +168,7 @@ for my $megabytes (map { int(draw(250, 900)) } 1 .. share(20))
 		next;
 	}
 	my $model = 'run_' . ++$n;
-	my ($status, $out, $err) = ask_crashing($node, $use, timeout => 120);
+	my ($status, $out, $err) = ask_crashing($node, $use, timeout => 240);
 	push @bad, "$megabytes MB: $out $err" if $status == 0 ? $out ne $answer : $err !~ /ERROR|FATAL|^psql:/;
 	# Too few for a session, perhaps.
 	my $number = eval { train($node, $model, $STEPS) };

@@ -195,6 +195,9 @@ test_directions_of(const LmHost *host, LmConfig config, bool bf16)
 		int rows[LM_FILE_PARTS], n = lm_param_stack(rows, param, &config);
 		size_t offset = param->offset;
 
+		/* Every block has the same matrices. */
+		if (tap_is_sanitized() && param->layer > 0)
+			continue;
 		for (int part = 0; part < n && lm_muon_takes(param); part++)
 		{
 			compare(&difference, &least, &most, directions[0], moments, gradient,
