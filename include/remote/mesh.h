@@ -37,10 +37,10 @@ extern const char *gpt_mesh_address(const GptMesh *mesh);
 
 /*
  * Begins to connect with all members: [members] addresses, the job's secret of LM_MESH_SECRET_SIZE
- * bytes. An address that is none is 22023. Does not wait: what is submitted waits for it.
+ * bytes. False, with *error, for an address that is none, or of another network. Does not wait:
+ * what is submitted waits for it.
  */
-extern void gpt_mesh_connect(GptMesh *mesh, int member, int members, const char *const *addresses,
-							 const uint8 *secret, uint64 epoch, int timeout_ms);
+extern bool gpt_mesh_connect(GptMesh *mesh, const LmMeshPeers *peers, LmMeshError *error);
 
 /* For lm_tree_exchange_create. */
 extern const LmCollective *gpt_mesh_collective(const GptMesh *mesh);

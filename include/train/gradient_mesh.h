@@ -45,10 +45,12 @@ extern const char *gpt_gradient_mesh_address(const GptGradientMesh *mesh);
 
 /*
  * Begins to connect; the first step waits for it. n_leaves: micro-batches of a step, all of which
- * every member draws. held: bytes that the training has already, for gpt.max_memory.
+ * every member draws. held: bytes that the training has already, for gpt.max_memory. False,
+ * with *failure, for an address that is none.
  */
-extern void gpt_gradient_mesh_connect(GptGradientMesh *mesh, const GptMeshMembers *members,
-									  LmTrainer *trainer, int n_leaves, uint64 held);
+extern bool gpt_gradient_mesh_connect(LmMeshError *failure, GptGradientMesh *mesh,
+									  const GptMeshMembers *members, LmTrainer *trainer,
+									  int n_leaves, uint64 held);
 
 /*
  * The member has rows of its own: it draws the batches of its own leaves alone, and they count as

@@ -225,6 +225,24 @@ LmMesh::~LmMesh()
 	OPENSSL_cleanse(meeting_.secret, sizeof meeting_.secret);
 }
 
+namespace
+{
+
+Address
+address_of(int member, const char *text)
+{
+	try
+	{
+		return Address::look_up(text, true)[0];
+	}
+	catch (const MeshFailure &failure)
+	{
+		throw MeshFailure(member, failure.what());
+	}
+}
+
+} // namespace
+
 void
 LmMesh::connect(const LmMeshPeers *peers)
 {
@@ -237,7 +255,7 @@ LmMesh::connect(const LmMeshPeers *peers)
 									 peers->members));
 	for (int member = 0; member < peers->members; member++)
 	{
-		addresses.push_back(Address::look_up(peers->addresses[member], true)[0]);
+		addresses.push_back(address_of(member, peers->addresses[member]));
 		if (addresses.back().storage.ss_family != meeting_.own.storage.ss_family)
 			throw MeshFailure(member, format("address \"%s\" of member %d is of another network",
 											 addresses.back().text().c_str(), member));

@@ -145,21 +145,11 @@ gpt_mesh_address(const GptMesh *mesh)
 	return collective->address(mesh->mesh);
 }
 
-void
-gpt_mesh_connect(GptMesh *mesh, int member, int members, const char *const *addresses,
-				 const uint8 *secret, uint64 epoch, int timeout_ms)
+bool
+gpt_mesh_connect(GptMesh *mesh, const LmMeshPeers *peers, LmMeshError *error)
 {
-	LmMeshPeers peers = {.member = member,
-						 .members = members,
-						 .addresses = addresses,
-						 .secret = secret,
-						 .epoch = epoch,
-						 .timeout_ms = timeout_ms};
-	LmMeshError error = {.member = -1};
-
-	if (!collective->connect(mesh->mesh, &peers, &error))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("could not connect for gradients: %s", error.message)));
+	*error = (LmMeshError){.member = -1};
+	return collective->connect(mesh->mesh, peers, error);
 }
 
 const LmCollective *

@@ -33,9 +33,10 @@ gpt_gradient_mesh_address(const GptGradientMesh *mesh)
 	return gpt_mesh_address(mesh->mesh);
 }
 
-void
-gpt_gradient_mesh_connect(GptGradientMesh *mesh, const GptMeshMembers *members, LmTrainer *trainer,
-						  int n_leaves, uint64 held)
+bool
+gpt_gradient_mesh_connect(LmMeshError *failure, GptGradientMesh *mesh,
+						  const GptMeshMembers *members, LmTrainer *trainer, int n_leaves,
+						  uint64 held)
 {
 	LmTreeMeeting meeting = {.collective = gpt_mesh_collective(mesh->mesh),
 							 .mesh = gpt_mesh_handle(mesh->mesh),
@@ -43,14 +44,20 @@ gpt_gradient_mesh_connect(GptGradientMesh *mesh, const GptMeshMembers *members, 
 							 .n_members = members->n,
 							 .n_leaves = n_leaves,
 							 .bfloat16 = members->bfloat16};
+	const LmMeshPeers peers = {.member = members->member,
+							   .members = members->n,
+							   .addresses = members->addresses,
+							   .secret = members->secret,
+							   .epoch = members->epoch,
+							   .timeout_ms = CONNECT_MS};
 	LmError error;
 	size_t bytes;
 
 	if (!lm_tree_exchange_memory(&bytes, &meeting, &lm_trainer_table(trainer)->config, &error))
 		gpt_bridge_raise(&error);
 	gpt_bridge_check_memory(held + bytes);
-	gpt_mesh_connect(mesh->mesh, members->member, members->n, members->addresses, members->secret,
-					 members->epoch, CONNECT_MS);
+	if (!gpt_mesh_connect(mesh->mesh, &peers, failure))
+		return false;
 	mesh->exchange = lm_tree_exchange_create(trainer, &meeting, &error);
 	if (mesh->exchange == NULL)
 		gpt_bridge_raise(&error);
@@ -60,6 +67,7 @@ gpt_gradient_mesh_connect(GptGradientMesh *mesh, const GptMeshMembers *members, 
 							  .own = lm_tree_share(n_leaves, members->member, members->n),
 							  .dealt = true,
 							  .hooks = lm_tree_exchange_hooks(mesh->exchange)};
+	return true;
 }
 
 void

@@ -46,6 +46,7 @@ typedef struct GptMember
 	double ms; /* of its steps */
 	uint8 *packed; /* its difference */
 	char address[LM_MESH_ADDRESS_SIZE]; /* of its mesh */
+	int in_mesh; /* its number there; 0: it is not in it */
 } GptMember;
 
 struct GptMembers

@@ -24,7 +24,7 @@
 #define CRC_PIECE ((size_t) 4 * 1024 * 1024)
 
 static bool meet(GptMembers *members, LmTrainer *trainer);
-static bool take_addresses(GptMembers *members);
+static void take_addresses(GptMembers *members);
 static void connect_own(GptMembers *members, LmTrainer *trainer);
 static void ask_runs(GptMembers *members, double share);
 static void watch(void *context);
@@ -77,41 +77,49 @@ meet(GptMembers *members, LmTrainer *trainer)
 	members->own_waited = 0;
 	MemoryContextSwitchTo(old_context);
 	gpt_members_gather(members);
-	if (members->has_changed || !take_addresses(members))
-	{
-		members->has_changed = true;
+	if (members->has_changed)
 		return false;
-	}
+	take_addresses(members);
 	if (present > 0)
 		connect_own(members, trainer);
 	return true;
 }
 
+/* Text that the engine's messages may have in them; whether it is an address, the mesh says. */
 static bool
+take_address(GptMember *member)
+{
+	int size;
+
+	if (PQntuples(member->result) != 1 || PQnfields(member->result) != 1 ||
+		PQfformat(member->result, 0) != 1)
+		return false;
+	size = PQgetlength(member->result, 0, 0);
+	if (size < 1 || size >= LM_MESH_ADDRESS_SIZE)
+		return false;
+	memcpy(member->address, PQgetvalue(member->result, 0, 0), size);
+	member->address[size] = '\0';
+	for (int i = 0; i < size; i++)
+	{
+		if (member->address[i] <= ' ' || member->address[i] > '~')
+			return false;
+	}
+	return true;
+}
+
+static void
 take_addresses(GptMembers *members)
 {
 	for (int i = 0; i < members->n; i++)
 	{
 		GptMember *member = &members->members[i];
-		int size;
 
-		if (member->work == NULL)
-			continue;
-		if (PQntuples(member->result) != 1 || PQnfields(member->result) != 1 ||
-			PQfformat(member->result, 0) != 1)
-			return false;
-		size = PQgetlength(member->result, 0, 0);
-		if (size < 1 || size >= LM_MESH_ADDRESS_SIZE)
-			return false;
-		memcpy(member->address, PQgetvalue(member->result, 0, 0), size);
-		member->address[size] = '\0';
-		for (int j = 0; j < size; j++)
-		{
-			if (member->address[j] <= ' ' || member->address[j] > '~')
-				return false;
-		}
+		if (member->work != NULL && !take_address(member))
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("server \"%s\" gave a wrong answer during the training",
+								   member->row.server),
+							errdetail("It is no address for gradients.")));
 	}
-	return true;
 }
 
 /* The addresses of all that are there, this server first; returns their number. */
@@ -129,6 +137,36 @@ list_addresses(const char **addresses, const GptMembers *members)
 	return n;
 }
 
+/* Numbers all that are there as list_addresses does. */
+static void
+number_members(GptMembers *members)
+{
+	int n = 1;
+
+	for (int i = 0; i < members->n; i++)
+		members->members[i].in_mesh = members->members[i].work != NULL ? n++ : 0;
+}
+
+/* Whose number in the mesh that is: " with server ..." for a message. */
+static const char *
+with_server(const GptMembers *members, int in_mesh)
+{
+	for (int i = 0; i < members->n; i++)
+	{
+		if (in_mesh > 0 && members->members[i].in_mesh == in_mesh)
+			return psprintf(" with server \"%s\"", members->members[i].row.server);
+	}
+	return "";
+}
+
+pg_noreturn static void
+raise_mesh(const GptMembers *members, const LmMeshError *error)
+{
+	ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
+					errmsg("could not exchange gradients%s: %s",
+						   with_server(members, error->member), error->message)));
+}
+
 static void
 connect_own(GptMembers *members, LmTrainer *trainer)
 {
@@ -138,10 +176,13 @@ connect_own(GptMembers *members, LmTrainer *trainer)
 						  .secret = members->secret,
 						  .epoch = (uint64) members->epoch,
 						  .bfloat16 = members->bfloat16};
+	LmMeshError error;
 
 	all.n = list_addresses(addresses, members);
-	gpt_gradient_mesh_connect(members->mesh, &all, trainer,
-							  lm_trainer_options(trainer)->tree_leaves, members->memory);
+	number_members(members);
+	if (!gpt_gradient_mesh_connect(&error, members->mesh, &all, trainer,
+								   lm_trainer_options(trainer)->tree_leaves, members->memory))
+		raise_mesh(members, &error);
 	if (members->is_local)
 		gpt_gradient_mesh_own_rows(members->mesh, members->plan, members->corpus);
 	gpt_bridge_set_watch(watch, members);
@@ -274,15 +315,19 @@ gpt_members_failed_step(GptMembers *members, const GptTrainState *state, LmTrain
 						const LmError *error)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(members->scratch);
+	LmMeshError fault;
 
+	if (!gpt_gradient_mesh_failed(members->mesh, &fault))
+		strlcpy(fault.message, error->message, sizeof(fault.message));
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt could not make step " INT64_FORMAT
-						 " with all servers: %s",
-						 members->job->number, state->step + 1, error->message)));
+						 " together%s: %s",
+						 members->job->number, state->step + 1, with_server(members, fault.member),
+						 error->message)));
 	/* All others see it, and answer. */
 	gpt_members_close_mesh(members);
 	gpt_members_gather(members);
 	if (!members->has_changed && ++members->failures > MOST_FAILURES)
-		gpt_bridge_raise(error);
+		raise_mesh(members, &fault);
 	compare(members, state, trainer);
 	members->has_changed = true;
 	members->in_round = false;

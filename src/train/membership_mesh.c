@@ -45,6 +45,7 @@ void
 gpt_membership_meet(GptMembership *member, const GptMemberRun *run)
 {
 	GptMeshMembers members = *run->mesh;
+	LmMeshError failure;
 
 	if (member->mesh == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -67,8 +68,10 @@ gpt_membership_meet(GptMembership *member, const GptMemberRun *run)
 	if (member->mesh->exchange != NULL)
 		return;
 	members.secret = member->spec.secret;
-	gpt_gradient_mesh_connect(member->mesh, &members, member->training.trainer,
-							  member->plan.accumulate, member->memory);
+	if (!gpt_gradient_mesh_connect(&failure, member->mesh, &members, member->training.trainer,
+								   member->plan.accumulate, member->memory))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("could not connect for gradients: %s", failure.message)));
 	if (member->spec.is_local)
 		gpt_gradient_mesh_own_rows(member->mesh, &member->plan, member->corpus);
 	member->training.tree = &member->mesh->step;

@@ -186,6 +186,17 @@ for my $node ($east, $here)
 	like(query("SELECT error FROM gpt_jobs WHERE job = $job"), qr/could not open gpt.gradient_address: could not listen at "192.0.2.1".*@{[$node == $east ? 'Server "east" reports this' : '']}.*\nHINT: Set gpt.gradient_address/s, 'with the reason');
 	gradients_at($node, '127.0.0.1');
 }
+# Nor may a server answer what is none.
+$east->safe_psql('postgres', 'ALTER FUNCTION gpt_member_mesh RENAME TO own_mesh');
+for my $answer ([ '\x01', qr/server "east" gave a wrong answer during the training\nDETAIL: It is no address/ ],
+	[ 'nowhere:1', qr/could not exchange gradients with server "east": address "nowhere:1" is not valid/ ])
+{
+	$east->safe_psql('postgres', "CREATE OR REPLACE FUNCTION gpt_member_mesh(epoch integer) RETURNS bytea LANGUAGE sql AS 'SELECT ''$answer->[0]''::bytea'");
+	my $job = train('nowhere', '"servers": ["east"], "steps": 10');
+	job_ends($job, 'failed', 'an answer that is no address fails the job');
+	like(query("SELECT error FROM gpt_jobs WHERE job = $job"), $answer->[1], 'and the error names the server');
+}
+$east->safe_psql('postgres', 'DROP FUNCTION gpt_member_mesh; ALTER FUNCTION own_mesh RENAME TO gpt_member_mesh');
 my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
 gradients_at($east, '127.0.0.1:' . $listener->sockport);
 my $taken = train('taken', '"servers": ["east"], "steps": 10');

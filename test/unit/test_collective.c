@@ -783,6 +783,9 @@ test_addresses(void)
 		"[127.0.0.1",
 		"no such host",
 	};
+	const char *addresses[] = {"127.0.0.1:1", "localhost:2"};
+	uint8_t secret[LM_MESH_SECRET_SIZE] = {0};
+	LmMeshPeers peers = {0, 2, addresses, secret, 1, 1000};
 	LmMeshError error;
 	LmMesh *mesh;
 
@@ -793,6 +796,10 @@ test_addresses(void)
 		ok(!mesh && error.message[0], "no mesh at \"%s\": %s", wrong[i], error.message);
 		gloo->close(mesh);
 	}
+	mesh = gloo->open("127.0.0.1", &error);
+	ok(!gloo->connect(mesh, &peers, &error) && error.member == 1,
+	   "the member whose address is none is named: %s", error.message);
+	gloo->close(mesh);
 	gloo->close(gloo->open("\xc3\xa4xn\r\n", &error));
 	ok(strstr(error.message, "\"??xn??\""), "other bytes than letters are shown as ?: %s",
 	   error.message);
