@@ -2,8 +2,8 @@
 # them is ended by kill -9 at a random step: worker, launcher, session of a member, second session of a member (the
 # heartbeat's), a session of a user, checkpointer, postmaster. Whether the job ends by itself as the undisturbed one
 # did, how long the others take to notice, and how long until the step is passed at which it happened. SYNC is "step" or
-# a number, ON_LOSS wait or continue, DATA dealt or local. Started by bench/kills.sh; the report goes to file descriptor
-# 3.
+# a number, ON_LOSS wait or continue, DATA dealt or local; FIRST is the kind of process to begin with, BATCH (8) the
+# texts of a step. Started by bench/kills.sh; the report goes to file descriptor 3.
 use strict;
 use warnings;
 
@@ -62,7 +62,7 @@ sub submit_one
 	$number++;
 	return answer_of($here, 'postgres', qq{SELECT gpt_train('model$number', 'SELECT body FROM line', '{"servers": ["east", "west"], "sync": $sync,
 		"data": "$ENV{DATA}", "on_loss": "$on_loss", "steps": $steps, "layers": 2, "heads": 2, "channels": 64, "context": 64, "tokenizer": "bytes",
-		"batch_size": 8, "accumulate": @{[ $sync eq '"step"' ? 4 : 1 ]}, "patience": 0, "seed": 7, "publish": "last", "threads": 1}')});
+		"batch_size": $ENV{BATCH}, "accumulate": @{[ $sync eq '"step"' ? 4 : 1 ]}, "patience": 0, "seed": 7, "publish": "last", "threads": 1}')});
 }
 
 # "state hash loss" of a job that ends by itself; gpt_wait of a server that may restart.
@@ -219,7 +219,7 @@ my (%by_kind, @all);
 print $report "sync $sync, on_loss $on_loss: undisturbed loss $loss, hash " . ($hash eq $again ? 'the same twice' : 'not the same twice') . "\n";
 for my $i (0 .. $trials - 1)
 {
-	my ($which, $kind, $condition) = @{ $kinds[ $i % @kinds ] };
+	my ($which, $kind, $condition) = @{ $kinds[ ($i + $ENV{FIRST}) % @kinds ] };
 	my $result;
 
 	$result = trial($which, $kind, $condition) until $result;

@@ -169,6 +169,12 @@ SELECT gpt_member_run(0, 1, 0);
 SELECT gpt_member_end();
 SELECT gpt_member_end();
 SELECT kept_steps(:'run_id', :step) AS removed;
+-- rule: what members of a database that is gone have kept is removed
+SELECT lo_from_bytea(0, 'x') AS object \gset
+SELECT lo_export(:object, 'gpt/pgsql_tmp_01234567-89ab-cdef-0123-456789abcdef_m1_4294967295_10_5.kept'), lo_unlink(:object);
+SELECT gpt_member_begin(spec(1, 2)) IS NOT NULL AS begun;
+SELECT count(*) FROM pg_ls_dir('gpt') name WHERE name LIKE '%_4294967295_10_5.kept';
+SELECT gpt_member_end();
 DROP FUNCTION kept, kept_steps;
 
 -- rows of its own: with the settings of the job but not its limits, in a transaction that only reads; a tokenizer by agreement
