@@ -1,16 +1,18 @@
 /*
  * src/core/server_state.c
  *
- * Reads what the postmaster writes about itself. Called while a process exits, so nothing here may
- * fail.
+ * Reads what the postmaster writes about itself, also while a process exits, when nothing may fail.
  */
 #include "postgres.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "access/xlog.h"
+#include "miscadmin.h"
 #include "storage/pmsignal.h"
 #include "utils/pidfile.h"
+#include "utils/timestamp.h"
 
 #include "core/server_state.h"
 
@@ -39,4 +41,11 @@ gpt_server_is_stopping(void)
 			line++;
 	}
 	return line != NULL && strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
+}
+
+char *
+gpt_server_place(void)
+{
+	return psprintf(UINT64_FORMAT "/%u/" INT64_FORMAT, GetSystemIdentifier(), MyDatabaseId,
+					PgStartTime);
 }

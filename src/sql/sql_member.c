@@ -19,6 +19,7 @@
 #include "core/compat.h"
 #include "core/json_writer.h"
 #include "core/machine.h"
+#include "core/server_state.h"
 #include "core/settings.h"
 #include "core/version.h"
 #include "corpus/survey.h"
@@ -325,6 +326,7 @@ describe(GptJsonWriter *answer)
 	gpt_json_put_integer(answer, "protocol", GPT_MEMBER_PROTOCOL);
 	gpt_json_put_text(answer, "version", GPT_VERSION);
 	gpt_json_put_text(answer, "machine", gpt_machine_cpu());
+	gpt_json_put_text(answer, "place", gpt_server_place());
 	gpt_json_put_integer(answer, "pid", MyProcPid);
 }
 

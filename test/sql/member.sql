@@ -39,7 +39,7 @@ SELECT gpt_member_begin(spec(2, 2));
 SELECT gpt_member_begin(spec(1, 2, '{"protocol": 2}'));
 SELECT gpt_member_begin(spec(1, 2, '{"version": "0.2.0"}'));
 SELECT gpt_member_begin(spec(1, 2, '{"secret": "abc"}'));
-SELECT gpt_member_begin(spec(1, 2)) - 'machine' - 'pid' - 'version';
+SELECT gpt_member_begin(spec(1, 2)) - 'machine' - 'pid' - 'place' - 'version';
 SELECT gpt_member_begin(spec(1, 2));
 SELECT gpt_member_run(0, 1, 0);
 SELECT gpt_member_put('checkpoint', 0, 'x');
