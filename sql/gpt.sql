@@ -1329,12 +1329,12 @@ CREATE VIEW @extschema@.gpt_jobs WITH (security_barrier) AS
 		j.base, j.base_version, j.data_changed, j.overfit_since, j.report,
 		(SELECT GREATEST(pg_catalog.count(*), 1)::integer FROM @extschema@.gpt_job_server s WHERE s.job OPERATOR(pg_catalog.=) j.job) AS servers
 	FROM @extschema@.gpt_job j LEFT JOIN @extschema@.gpt_progress_rows() p ON p.job OPERATOR(pg_catalog.=) j.job
-		CROSS JOIN LATERAL (SELECT p.phase OPERATOR(pg_catalog.||) ': ' OPERATOR(pg_catalog.||) pg_catalog.string_agg(CASE WHEN s.state OPERATOR(pg_catalog.=) 'lost'
+		CROSS JOIN LATERAL (SELECT CASE WHEN p.phase OPERATOR(pg_catalog.~~) 'waiting for %' THEN p.phase ELSE 'without servers' END OPERATOR(pg_catalog.||) ': ' OPERATOR(pg_catalog.||) pg_catalog.string_agg(CASE WHEN s.state OPERATOR(pg_catalog.=) 'lost'
 				THEN pg_catalog.concat('"', s.server, '" since ', pg_catalog.date_trunc('second', s.since), ' (', pg_catalog.split_part(s.error, E'\n', 1), ')')
 				ELSE pg_catalog.concat('"', s.server, '" at step ', s.step) END, ', ' ORDER BY s.member USING OPERATOR(pg_catalog.<)) AS waits
 			FROM @extschema@.gpt_job_server s WHERE j.state OPERATOR(pg_catalog.=) 'running' AND s.job OPERATOR(pg_catalog.=) j.job
-				AND CASE p.phase WHEN 'waiting for servers' THEN s.state OPERATOR(pg_catalog.=) 'lost'
-					WHEN 'waiting for the end of the round' THEN s.state OPERATOR(pg_catalog.=) 'training' AND s.step OPERATOR(pg_catalog.<) p.step ELSE false END) w
+				AND CASE WHEN p.phase OPERATOR(pg_catalog.=) 'waiting for the end of the round' THEN s.state OPERATOR(pg_catalog.=) 'training' AND s.step OPERATOR(pg_catalog.<) p.step
+					ELSE s.state OPERATOR(pg_catalog.=) 'lost' END) w
 	WHERE pg_catalog.pg_has_role(@extschema@.gpt_job_owner(j.owner, j.system_identifier), 'USAGE');
 COMMENT ON VIEW @extschema@.gpt_jobs IS 'jobs of the roles whose privileges the current role has';
 COMMENT ON COLUMN @extschema@.gpt_jobs.job IS 'number of the job';

@@ -45,6 +45,7 @@ gpt_estimate(PG_FUNCTION_ARGS)
 	gpt_bridge_check_encoding();
 	options = gpt_options_parse(json, GPT_FUNCTION_TRAIN);
 	gpt_submit_check_training(&shape, query, options);
+	gpt_submit_check_servers(options, &shape);
 
 	/* Now do the work. */
 	context = AllocSetContextCreate(CurrentMemoryContext, "gpt estimate", ALLOCSET_DEFAULT_SIZES);

@@ -39,7 +39,6 @@ PG_FUNCTION_INFO_V1(gpt_finetune);
 static char *model_of_reference(const char *reference);
 static void check_queries(GptSourceShape *shape, const char *query, const GptTrainOptions *options);
 static void check_tokenizer(const char *name);
-static void check_servers(const GptTrainOptions *options, const GptSourceShape *shape);
 static void check_own_rows(const char *server, const GptSourceShape *shape);
 static int32 check_base(GptTrainOptions *options, const char *base);
 static void check_finetune(const GptTrainOptions *options, const GptSourceShape *shape,
@@ -122,7 +121,7 @@ submit(FunctionCallInfo fcinfo, const char *model, const char *base, GptTrainFun
 	else
 		gpt_submit_check_training(&shape, order.query, options);
 	gpt_submit_check_owner();
-	check_servers(options, &shape);
+	gpt_submit_check_servers(options, &shape);
 	if (base != NULL)
 		check_target(model);
 	else
@@ -200,8 +199,8 @@ check_tokenizer(const char *name)
 }
 
 /* A name typed wrong is an error here, not of the job. Whether they answer, the job sees. */
-static void
-check_servers(const GptTrainOptions *options, const GptSourceShape *shape)
+void
+gpt_submit_check_servers(const GptTrainOptions *options, const GptSourceShape *shape)
 {
 	const char *servers = options->servers;
 	const GptJson *name;

@@ -24,6 +24,12 @@ extern void gpt_submit_check_training(GptSourceShape *shape, const char *query,
 									  const GptTrainOptions *options);
 
 /*
+ * Raises an error if a server of a training does not exist, the current role may not use it, or the
+ * query would read rows of it that it learns itself.
+ */
+extern void gpt_submit_check_servers(const GptTrainOptions *options, const GptSourceShape *shape);
+
+/*
  * Raises an error unless the current role can log in and connect to this database: the worker of a
  * job does that.
  */

@@ -34,6 +34,7 @@ SELECT gpt_train('m', 'SELECT 1', jsonb_build_object('servers', array(SELECT 's'
 -- that foreign servers have
 SELECT gpt_train('m', $$SELECT 'text'$$, '{"servers": ["east"]}');
 SELECT gpt_finetune('m', 'SELECT 1', '{"servers": ["east"], "data": "local", "since": "watermark"}');
+SELECT gpt_estimate($$SELECT 'text'$$, '{"servers": ["east"]}');
 -- an integer, or one word
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": "steps"}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": ""}');

@@ -264,6 +264,7 @@ wait_for("SELECT state = 'lost' FROM gpt_job_servers WHERE job = $goes_on AND me
 $step = query("SELECT step FROM gpt_job_servers WHERE job = $goes_on AND member = 0");
 wait_for("SELECT step > $step + 10 FROM gpt_job_servers WHERE job = $goes_on AND member = 1");
 is(query("SELECT state FROM gpt_job_servers WHERE job = $goes_on AND member = 2"), 'lost', 'on_loss continue: the others go on');
+like(query("SELECT note FROM gpt_jobs WHERE job = $goes_on"), qr/^without servers: "west" since /, 'and gpt_jobs says without whom');
 $west->start;
 reaches($goes_on, $step);
 pass('and a server that starts again joins');
