@@ -66,6 +66,9 @@ typedef struct GptTrainOptions
 	LmSchedule schedule;
 	double learning_rate;
 	/* not an option: no learning rate is given, and a classifier's head is new */
+	/* of a training over servers, which the job sets: their number, and all rows in own ones */
+	int n_servers; /* 0 stands for 1 */
+	double all_rows; /* 0 stands for 1 */
 	bool head_rate_is_open;
 	bool is_finetune; /* not an option either, as the next one */
 	bool makes_tokenizer; /* nothing but a tokenizer is made: of all texts, not of a sample */

@@ -52,10 +52,10 @@ extern GptMembers *gpt_members_create(const GptJob *job, const GptTrainOptions *
 /* Waits until all servers are members: before rows are read, where no checkpoint has them. */
 extern void gpt_members_await(GptMembers *members);
 
-/*
- * Makes a plan one for several servers: fewer steps where epochs end it, validations at the ends of
- * rounds, memory.
- */
+/* Before the plan is made: how many servers there are, and rows of all of them. */
+extern void gpt_members_tell_plan(const GptMembers *members, GptTrainOptions *options);
+
+/* Makes a plan one for several servers: validations at the ends of rounds, memory. */
 extern void gpt_members_plan(const GptMembers *members, GptTrainPlan *plan);
 
 /*

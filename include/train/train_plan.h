@@ -97,6 +97,18 @@ extern LmEngine *gpt_plan_engine(const GptTrainPlan *plan);
 /* The matrix kernels of that engine in the plan's precision. */
 extern const char *gpt_plan_kernels(const GptTrainPlan *plan);
 
+/* ---- src/train/train_servers.c ------------------------------------------------ */
+
+/* Tokens of an epoch, which is one of the rows of all servers. */
+extern double gpt_plan_all_tokens(const GptTrainOptions *options, const GptCorpus *corpus);
+
+/*
+ * Trainings that go on side by side, each with the plan's steps: one on each server, in rounds; and
+ * the servers that make one step together, where gradients are summed in each step.
+ */
+extern double gpt_plan_runs(const GptTrainOptions *options);
+extern double gpt_plan_hands(const GptTrainOptions *options);
+
 /* ---- src/train/train_shape.c: the sizes --------------------------------------- */
 
 /*

@@ -28,8 +28,6 @@
 #include "train/membership.h"
 
 #define RUN_STEPS 50 /* of all members, before they answer */
-#define MOST_WARMUP 100 /* steps, where more rows make a longer training */
-#define MOST_PLANNED 1e12 /* steps */
 #define MOST_RATE_FACTOR 2.0 /* of learning rates: no more was measured */
 #define LEAVES 4 /* micro-batches of a step, where options leave it open */
 #define TRY_FACTOR 20 /* so much longer than a try lasts it is until the next */
@@ -142,38 +140,11 @@ gpt_members_count(const GptMembers *members)
 	return members->n + 1;
 }
 
-/* Steps of one server as steps of several; at least one. */
-static int64
-scale_steps(int64 steps, double factor)
+void
+gpt_members_tell_plan(const GptMembers *members, GptTrainOptions *options)
 {
-	return (int64) Min(Max(ceil((double) steps * factor), 1), MOST_PLANNED);
-}
-
-/*
- * An epoch is one of all servers' rows, of which the plan knows this server's. A step of all makes
- * the micro-batches of one server's step; in a round each makes steps of its own.
- */
-static void
-plan_epochs(const GptMembers *members, GptTrainPlan *plan)
-{
-	double factor = members->rows / (members->by_step ? 1 : gpt_members_count(members));
-	LmTrainOptions *training = &plan->training;
-
-	if (plan->most_steps > 0)
-		plan->most_steps = scale_steps(plan->most_steps, factor);
-	/* This server's speed is known, and all share a step. */
-	if (members->by_step && plan->total_time > 0)
-		training->steps = scale_steps(training->steps, gpt_members_count(members));
-	if (plan->most_steps > 0)
-		training->steps = Min(training->steps, plan->most_steps);
-	if (!plan->epochs_given)
-		return;
-	training->steps = scale_steps(training->steps, factor);
-	plan->validation_interval = scale_steps(plan->validation_interval, factor);
-	if (factor > 1 && members->options->warmup_steps == GPT_CHOSEN)
-		training->warmup_steps = Min(scale_steps(training->warmup_steps, factor),
-									 Max(training->warmup_steps, MOST_WARMUP));
-	training->warmup_steps = Min(training->warmup_steps, training->steps);
+	options->n_servers = gpt_members_count(members);
+	options->all_rows = members->rows;
 }
 
 /*
@@ -201,7 +172,6 @@ gpt_members_plan(const GptMembers *members, GptTrainPlan *plan)
 	size_t floats = members->by_step ? 0 : 5 * plan->parameters * sizeof(float);
 	size_t packed = lm_outer_size(plan->parameters, GPT_UPDATE_BITS) * (size_t) (members->n + 2);
 
-	plan_epochs(members, plan);
 	if (members->by_step)
 		return;
 	raise_rates(members, plan);

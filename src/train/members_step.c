@@ -376,6 +376,9 @@ compare(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
 		made = gpt_members_number(member, "step", PG_INT64_MAX / 2);
 		if (made != state->step)
 		{
+			/* Where this process has given a step up at its deadline, another may have made it. */
+			member->row.step = Min(made, state->step);
+			member->row_changed = true;
 			member->has_state = false;
 			members->has_changed = true;
 			continue;

@@ -157,6 +157,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 		continue_plan(&plan, job, from);
 	else
 	{
+		if (members != NULL)
+			gpt_members_tell_plan(members, options);
 		if (options->sync == 0)
 			gpt_members_choose_leaves(members, options);
 		gpt_plan_create(&plan, options, corpus, started_at, &progress);

@@ -394,7 +394,7 @@ static bool
 is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
 			  const GptCorpus *corpus, double operations)
 {
-	double train_tokens = (double) corpus->dataset.header->train_tokens;
+	double train_tokens = gpt_plan_all_tokens(options, corpus);
 	double step_tokens =
 		(double) candidate->batch_size * candidate->accumulate * candidate->context;
 	double tokens =
@@ -406,12 +406,12 @@ is_worthwhile(const GptTrainPlan *candidate, const GptTrainOptions *options,
 	body.labels = 0;
 
 	if (options->steps != GPT_CHOSEN)
-		tokens = (double) options->steps * step_tokens;
+		tokens = (double) options->steps * step_tokens * gpt_plan_runs(options);
 	else if (!time_decides(options))
 		tokens = options->epochs * train_tokens;
 	return lm_param_total(&parameters, &body) &&
 		   (double) parameters <= PARAMETERS_PER_TOKEN * train_tokens &&
-		   tokens * gpt_plan_work(&candidate->config) <= operations;
+		   tokens * gpt_plan_work(&candidate->config) <= operations * Max(1, options->n_servers);
 }
 
 /* The largest preset that fits into memory and is worthwhile; the smallest one if none is. */
@@ -440,10 +440,12 @@ static double
 token_budget(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
 			 double operations)
 {
-	double most = most_epochs(options, corpus) * (double) corpus->dataset.header->train_tokens;
+	double most = most_epochs(options, corpus) * gpt_plan_all_tokens(options, corpus) /
+				  gpt_plan_runs(options);
 
 	if (options->steps != GPT_CHOSEN)
 		return 0;
+	operations *= gpt_plan_hands(options);
 	return time_decides(options) ? Min(most, operations / gpt_plan_work(&plan->config)) : most;
 }
 
@@ -479,9 +481,11 @@ choose_rates(GptTrainPlan *plan, const GptTrainOptions *options)
 /* ---- 3. Steps ----------------------------------------------------------- */
 
 static int64
-steps_of_epochs(const GptTrainPlan *plan, const GptCorpus *corpus, double epochs)
+steps_of_epochs(const GptTrainPlan *plan, const GptTrainOptions *options, const GptCorpus *corpus,
+				double epochs)
 {
-	double steps = ceil(epochs * (double) corpus->dataset.header->train_tokens / plan->step_tokens);
+	double steps = ceil(epochs * gpt_plan_all_tokens(options, corpus) / gpt_plan_runs(options) /
+						plan->step_tokens);
 
 	return (int64) Max(1, Min(steps, 1e12));
 }
@@ -491,7 +495,7 @@ static int64
 choose_steps(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *options,
 			 const GptCorpus *corpus, TimestampTz started_at, GptProgress *progress)
 {
-	int64 most = steps_of_epochs(plan, corpus, most_epochs(options, corpus));
+	int64 most = steps_of_epochs(plan, options, corpus, most_epochs(options, corpus));
 	double seconds;
 
 	if (options->steps != GPT_CHOSEN)
@@ -504,7 +508,7 @@ choose_steps(GptTrainPlan *plan, GptPlanTiming *timing, const GptTrainOptions *o
 	seconds = seconds_for_training(options, corpus, started_at);
 	timing->step_seconds = gpt_train_time_step(
 		plan, corpus, TIMED_STEPS, Min(TIMED_SHARE * seconds, timing->most_seconds), progress);
-	return Max(1, Min(most, (int64) (seconds / timing->step_seconds)));
+	return Max(1, Min(most, (int64) (seconds / timing->step_seconds * gpt_plan_hands(options))));
 }
 
 /* ---- 4. Options that depend on the steps -------------------------------- */
@@ -570,7 +574,7 @@ plan_around_steps(GptTrainPlan *plan, const GptTrainOptions *options, const GptC
 	int64 n_validations = Max(1, Min(MOST_VALIDATIONS, training->steps / 10));
 	LmParamTable *table;
 
-	plan->epochs = tokens / (double) corpus->dataset.header->train_tokens;
+	plan->epochs = tokens * gpt_plan_runs(options) / gpt_plan_all_tokens(options, corpus);
 	training->warmup_steps =
 		options->warmup_steps != GPT_CHOSEN
 			? options->warmup_steps
