@@ -9,6 +9,10 @@
  * Gloo over a connection that the handshake has proven: the pair's own listening socket is closed
  * before anybody is let in, on the only thread that could accept from it, and an exception of a
  * pair ends the mesh instead of the process.
+ *
+ * The tag of a message covers its bytes and its number. What Gloo says before a message (its kind,
+ * number and length) is in the clear, and a change there would only make both sides wait for what
+ * never comes. But each pair knows what comes next: so that is compared as it arrives.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -18,9 +22,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <openssl/crypto.h>
 
 #include <functional>
+#include <stdexcept>
 
 #include <gloo/allreduce.h>
 #include <gloo/math.h>
@@ -120,6 +126,31 @@ class AdoptedPair final : public tcp::Pair
 	}
 
   protected:
+	/*
+	 * What Gloo says before a message is read here, and compared with what must come. On the loop's
+	 * thread, the pair's lock held.
+	 */
+	bool read() override
+	{
+		char *at = reinterpret_cast<char *>(&rx_.preamble);
+
+		while (state_ == CONNECTED && rx_.nread < sizeof rx_.preamble)
+		{
+			ssize_t n = ::recv(fd_, at + rx_.nread, sizeof rx_.preamble - rx_.nread, MSG_DONTWAIT);
+
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+				return false;
+			if (n <= 0)
+				break; /* Gloo sees that as well */
+			rx_.nread += static_cast<size_t>(n);
+			if (rx_.nread == sizeof rx_.preamble && !is_expected())
+				throw std::runtime_error("its messages were altered");
+		}
+		return tcp::Pair::read();
+	}
+
 	void changeState(tcp::Pair::state next) noexcept override
 	{
 		bool is_lost = next == CLOSED && state_ == CONNECTED;
@@ -130,8 +161,42 @@ class AdoptedPair final : public tcp::Pair
 	}
 
   private:
+	/* Messages have the numbers 0, 1, 2 ... in each direction, those of sums others (Gloo's). */
+	bool is_expected()
+	{
+		const auto &next = rx_.preamble;
+		size_t body = next.opcode == tcp::Op::SEND_UNBOUND_BUFFER ? next.length : 0;
+
+		if (next.slot >> 56 != 0 && mesh_->has_sums())
+			return true;
+		if (next.nbytes != sizeof next + body || next.offset != 0 || next.roffset != 0)
+			return false;
+		switch (next.opcode)
+		{
+			case tcp::Op::SEND_UNBOUND_BUFFER:
+				return next.slot == sent_++ && is_awaited(next.slot, next.length);
+			case tcp::Op::NOTIFY_SEND_READY:
+				return next.slot == announced_++;
+			case tcp::Op::NOTIFY_RECV_READY:
+				return next.slot == awaited_++;
+			default:
+				return false;
+		}
+	}
+
+	bool is_awaited(uint64_t slot, size_t size) const
+	{
+		auto found = localPendingRecv_.find(slot);
+
+		return found != localPendingRecv_.end() && !found->second.empty() &&
+			   std::get<2>(found->second.front()) == size;
+	}
+
 	LmMesh *mesh_;
 	std::timed_mutex posting_;
+	uint64_t sent_ = 0; /* the next that the member sends, ... */
+	uint64_t announced_ = 0; /* ... says that it will send, ... */
+	uint64_t awaited_ = 0; /* ... and says that it waits for */
 };
 
 namespace
@@ -655,7 +720,22 @@ LmMesh::allreduce(float *data, size_t n)
 	if (meeting_.members == 1)
 		return;
 	if (!sums_)
+	{
+		/* Nobody sends a sum before all know that sums will come. */
+		char token = 0;
+		std::vector<char> tokens(meeting_.members);
+
+		has_sums_.store(true);
+		for (int member = 0; member < meeting_.members; member++)
+		{
+			if (member == meeting_.member)
+				continue;
+			post(true, member, 0, &tokens[member], 1);
+			post(false, member, 0, &token, 1);
+		}
+		wait();
 		sums_ = std::make_shared<SumContext>(meeting_.member, meeting_.members, device_, context_);
+	}
 	gloo::AllreduceOptions options(sums_);
 
 	options.setOutput(data, n);

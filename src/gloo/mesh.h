@@ -65,6 +65,10 @@ struct LmMesh
 	{
 		return failed_.load();
 	}
+	bool has_sums() const
+	{
+		return has_sums_.load();
+	}
 	void copy_error(LmMeshError *error);
 
 	Meeting meeting_;
@@ -96,6 +100,7 @@ struct LmMesh
 	LmMeshError error_ = {};
 
 	std::atomic<bool> failed_{false};
+	std::atomic<bool> has_sums_{false}; /* allreduce was called */
 	std::mutex active_mutex_; /* of the list's links, not of what a Posted holds */
 	std::list<Posted> posted_;
 	std::thread thread_;
