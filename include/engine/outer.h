@@ -62,6 +62,11 @@ bool lm_outer_check(const uint8_t *packed, size_t size, size_t count, int bits, 
 					LmError *error);
 
 /*
+ * The sum of squares of packed values, after lm_outer_check; in one order, on the calling thread.
+ */
+double lm_outer_square(const uint8_t *packed, size_t count, int bits);
+
+/*
  * sum += share packed, after lm_outer_check. The sum starts as zeros; its bits depend on the order
  * of members. The sum is undefined where the engine was stopped.
  */

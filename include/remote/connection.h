@@ -17,6 +17,8 @@
 
 #include "libpq-fe.h"
 
+#include "core/compat.h"
+
 typedef struct GptRemote GptRemote;
 
 /* A parameter of a statement. */
@@ -54,8 +56,18 @@ typedef void (*GptRemoteNotice)(void *context, const char *sqlstate, const char 
 extern GptRemote *gpt_remote_connect(const char *server);
 
 /*
+ * The same without waiting. _begin, inside a transaction, raises what gpt_remote_require raises,
+ * and begins to connect. _connecting, anywhere, goes on as far as it can: GPT_REMOTE_READY once the
+ * connection stands; GPT_REMOTE_LOST as soon as it cannot, at the latest after connect_timeout.
+ * Until then the caller waits for gpt_remote_events of gpt_remote_socket, and uses it for nothing
+ * else.
+ */
+extern GptRemote *gpt_remote_begin(const char *server);
+extern GptRemoteState gpt_remote_connecting(GptRemote *remote);
+
+/*
  * From now on a statement of gpt_remote_query that takes longer loses the connection; -1: none
- * does, as at first. Those that gpt_remote_connect sends have the time that connecting has.
+ * does, as at first.
  */
 extern void gpt_remote_limit(GptRemote *remote, int limit_ms);
 
@@ -76,8 +88,9 @@ extern void gpt_remote_on_notice(GptRemote *remote, GptRemoteNotice on_notice, v
 /*
  * Runs one statement with n parameters, and waits. An error there is raised here, with its
  * SQLSTATE, and the server's name in the context. The result is text, or each column in its type's
- * binary form (_binary). It belongs to the connection: it lives until the next statement or the
- * end of the connection, and is not cleared by the caller.
+ * binary form (_binary), and has no more than one row: a server that sends a second one, or more
+ * than 64 MB, is lost. It belongs to the connection: it lives until the next statement or the end
+ * of the connection, and is not cleared by the caller.
  */
 extern PGresult *gpt_remote_query(GptRemote *remote, const char *sql, int n,
 								  const GptRemoteValue *values);
@@ -106,6 +119,10 @@ extern const char *gpt_remote_message(const GptRemote *remote);
 
 /* Copies a message in UTF-8 into to [size], cut before a character that does not fit. */
 extern void gpt_remote_clip(char *to, const char *message, size_t size);
+
+/* Raises the error that made the connection lost, with the server's name; its SQLSTATE. */
+pg_noreturn extern void gpt_remote_raise_lost(const GptRemote *remote);
+extern int gpt_remote_sqlstate(const GptRemote *remote);
 
 /* Raises the error that a result is; returns if it is none. */
 extern void gpt_remote_check(GptRemote *remote, const PGresult *result);

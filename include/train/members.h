@@ -94,7 +94,7 @@ extern bool gpt_members_are_common(const GptMembers *members);
  * and calls _supply.
  */
 extern bool gpt_members_join(GptMembers *members, const GptTrainState *state);
-extern void gpt_members_supply(GptMembers *members);
+extern void gpt_members_supply(GptMembers *members, const GptTrainState *state, LmTrainer *trainer);
 
 /*
  * After _join: members that have kept the state of this step take it. True if no one needs a

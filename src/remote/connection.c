@@ -1,10 +1,16 @@
 /*
  * src/remote/connection.c
  *
- * Connections to other servers (include/remote/connection.h). libpq is in its non-blocking mode,
- * and the session waits for socket and latch together.
+ * Statements on connections to other servers (include/remote/connection.h). libpq is in its
+ * non-blocking mode, and the session waits for socket and latch together.
  */
 #include "postgres.h"
+
+#ifdef __linux__
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#endif
 
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -14,170 +20,24 @@
 #include "utils/wait_event.h"
 
 #include "core/compat.h"
-#include "core/version.h"
-#include "remote/connection.h"
+#include "remote/connection_private.h"
 #include "remote/message.h"
-#include "remote/options.h"
 
 /*
- * What the session there gets. Its time limits are those of this side, as a job has none either;
- * which there are depends on the server's version. The session ends some seconds after this side's
- * machine is gone without a word: it may hold what the next one needs. The last one may not exist
- * on its system: it makes a statement end when this side is gone.
+ * Bytes that may come after a statement was sent, and for each second that it runs: an answer has
+ * 16 MB at most (GPT_MEMBER_PIECE), a member's notices some 700 bytes a second.
  */
-static const char *const settings[] = {
-	"SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = ISO;"
-	" SET intervalstyle = postgres; SET extra_float_digits = 3;"
-	" SET standard_conforming_strings = on;"
-	" SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;"
-	" SET tcp_user_timeout = '11s';"
-	" SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
-	" WHERE name ~ '^(statement|lock|transaction|idle_session|idle_in_transaction_session)"
-	"_timeout$'",
-	"SET client_connection_check_interval = '500ms'"};
+#define MOST_RECEIVED (64 * 1024 * 1024)
+#define MOST_EACH_SECOND 4096
 
-#define FAREWELL_SIZE 512
-
-struct GptRemote
-{
-	MemoryContext context; /* its own; closing happens when this is reset */
-	MemoryContextCallback callback;
-	PGconn *connection; /* NULL: lost */
-	bool has_descriptor; /* the socket is counted as one of this process */
-	bool busy; /* a statement was sent whose end was not read */
-	int limit_ms; /* of a statement that this side waits for; -1: none */
-	PGresult *result; /* of the last statement */
-	char *name;
-	char *schema; /* of the extension there; NULL: not asked yet */
-	char *lost; /* why the connection is lost; NULL: it is not */
-	char farewell[FAREWELL_SIZE]; /* what the server said when it ended the session; or empty */
-	GptRemoteNotice on_notice;
-	void *notice_context;
-};
-
-static void establish(GptRemote *remote, const GptRemoteOptions *options);
-static void poll_connecting(GptRemote *remote, TimestampTz end);
-pg_noreturn static void fail_connecting(GptRemote *remote, const char *message);
-static void set_up(GptRemote *remote);
-static void receive_notice(void *argument, const PGresult *result);
-static bool wait_for_socket(const GptRemote *remote, uint32 events, long timeout_ms);
 static PGresult *run(GptRemote *remote, const char *sql, int n, const GptRemoteValue *values,
 					 bool binary);
 static PGresult *finish(GptRemote *remote);
 static bool hand_over(GptRemote *remote, const char *sql, int n, const GptRemoteValue *values,
 					  bool binary);
+static uint64 received_of(const GptRemote *remote);
+static void check_received(GptRemote *remote);
 static bool take_results(GptRemote *remote);
-static void forget_result(GptRemote *remote);
-static void lose(GptRemote *remote, const char *why);
-static void disconnect(void *argument);
-
-GptRemote *
-gpt_remote_connect(const char *server)
-{
-	GptRemoteOptions options;
-	MemoryContext context;
-	GptRemote *remote;
-
-	gpt_remote_options(&options, server);
-	context = AllocSetContextCreate(CurrentMemoryContext, "gpt remote", ALLOCSET_SMALL_SIZES);
-	remote = MemoryContextAllocZero(context, sizeof(GptRemote));
-	remote->context = context;
-	remote->name = MemoryContextStrdup(context, server);
-	remote->limit_ms = (int) options.timeout_ms;
-	remote->callback.func = disconnect;
-	remote->callback.arg = remote;
-	MemoryContextRegisterResetCallback(context, &remote->callback);
-	establish(remote, &options);
-	if (options.needs_password && !PQconnectionUsedPassword(remote->connection))
-	{
-		gpt_remote_close(remote);
-		ereport(ERROR,
-				(errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-				 errmsg("password is required"),
-				 errdetail("Non-superuser cannot connect if the server \"%s\" does not request a"
-						   " password.",
-						   server),
-				 errhint("Change the authentication method of that server, or let a superuser set"
-						 " password_required to false in the user mapping.")));
-	}
-	set_up(remote);
-	remote->limit_ms = -1;
-	return remote;
-}
-
-static void
-establish(GptRemote *remote, const GptRemoteOptions *options)
-{
-	TimestampTz end = GetCurrentTimestamp() + options->timeout_ms * INT64CONST(1000);
-
-	if (!AcquireExternalFD())
-		ereport(ERROR,
-				(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-				 errmsg("could not connect to server \"%s\"", remote->name),
-				 errdetail("There are too many open files on the local server."),
-				 errhint("Raise the server's max_files_per_process and/or \"ulimit -n\" limits.")));
-	remote->has_descriptor = true;
-	remote->connection = PQconnectStartParams(options->keywords, options->values, 0);
-	if (remote->connection == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	PQsetNoticeReceiver(remote->connection, receive_notice, remote);
-	poll_connecting(remote, end);
-	if (PQsetnonblocking(remote->connection, 1) != 0)
-		fail_connecting(remote, PQerrorMessage(remote->connection));
-}
-
-static void
-poll_connecting(GptRemote *remote, TimestampTz end)
-{
-	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-
-	if (PQstatus(remote->connection) == CONNECTION_BAD)
-		fail_connecting(remote, PQerrorMessage(remote->connection));
-	for (;;)
-	{
-		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
-
-		if (left <= 0)
-			fail_connecting(remote, "timeout expired");
-		if (!wait_for_socket(
-				remote, state == PGRES_POLLING_READING ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE,
-				left))
-			continue; /* libpq would take the connection for one that stands */
-		state = PQconnectPoll(remote->connection);
-		if (state == PGRES_POLLING_OK)
-			return;
-		if (state == PGRES_POLLING_FAILED)
-			fail_connecting(remote, PQerrorMessage(remote->connection));
-	}
-}
-
-static void
-fail_connecting(GptRemote *remote, const char *message)
-{
-	const char *name = pstrdup(remote->name);
-	const char *detail = gpt_remote_clean(message);
-
-	gpt_remote_close(remote);
-	ereport(ERROR,
-			(errcode(ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION),
-			 errmsg("could not connect to server \"%s\"", name), errdetail_internal("%s", detail)));
-}
-
-static void
-set_up(GptRemote *remote)
-{
-	for (int i = 0; i < lengthof(settings); i++)
-	{
-		forget_result(remote);
-		if (PQsendQuery(remote->connection, settings[i]) != 1)
-			lose(remote, PQerrorMessage(remote->connection));
-		remote->busy = true;
-		finish(remote);
-		if (i == 0)
-			gpt_remote_check(remote, remote->result);
-	}
-	forget_result(remote);
-}
 
 const char *
 gpt_remote_name(const GptRemote *remote)
@@ -196,8 +56,8 @@ gpt_remote_on_notice(GptRemote *remote, GptRemoteNotice on_notice, void *context
  * libpq's own receiver would write to the server's log. The error that ends a session which runs
  * nothing comes as a notice, too.
  */
-static void
-receive_notice(void *argument, const PGresult *result)
+void
+gpt_remote_receive_notice(void *argument, const PGresult *result)
 {
 	GptRemote *remote = argument;
 	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
@@ -227,7 +87,7 @@ run(GptRemote *remote, const char *sql, int n, const GptRemoteValue *values, boo
 {
 	/* An error left an earlier statement behind: its result would be taken for that of this one. */
 	if (remote->busy)
-		lose(remote, "an earlier statement was interrupted");
+		gpt_remote_lose(remote, "an earlier statement was interrupted");
 	hand_over(remote, sql, n, values, binary);
 	finish(remote);
 	gpt_remote_check(remote, remote->result);
@@ -253,14 +113,13 @@ finish(GptRemote *remote)
 		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 
 		if (remote->limit_ms >= 0 && left <= 0)
-			lose(remote, psprintf("The server did not answer within %d ms.", remote->limit_ms));
+			gpt_remote_lose(remote,
+							psprintf("The server did not answer within %d ms.", remote->limit_ms));
 		else
-			wait_for_socket(remote, gpt_remote_events(remote), remote->limit_ms >= 0 ? left : -1);
+			gpt_remote_wait(remote, remote->limit_ms >= 0 ? left : -1);
 	}
 	if (state == GPT_REMOTE_LOST)
-		ereport(ERROR, (errcode(ERRCODE_CONNECTION_FAILURE),
-						errmsg("lost the connection to server \"%s\"", remote->name),
-						errdetail_internal("%s", remote->lost)));
+		gpt_remote_raise_lost(remote);
 	return result;
 }
 
@@ -279,7 +138,7 @@ hand_over(GptRemote *remote, const char *sql, int n, const GptRemoteValue *value
 	int *sizes = palloc(Max(n, 1) * sizeof(int));
 	int *formats = palloc(Max(n, 1) * sizeof(int));
 
-	forget_result(remote);
+	gpt_remote_forget(remote);
 	for (int i = 0; i < n; i++)
 	{
 		types[i] = values[i].type;
@@ -291,9 +150,9 @@ hand_over(GptRemote *remote, const char *sql, int n, const GptRemoteValue *value
 	{
 		if (PQsendQueryParams(remote->connection, sql, n, types, bytes, sizes, formats, binary) ==
 			1)
-			remote->busy = true;
+			gpt_remote_sent(remote);
 		else
-			lose(remote, PQerrorMessage(remote->connection));
+			gpt_remote_lose(remote, PQerrorMessage(remote->connection));
 	}
 	pfree(types);
 	pfree(bytes);
@@ -302,27 +161,80 @@ hand_over(GptRemote *remote, const char *sql, int n, const GptRemoteValue *value
 	return remote->connection != NULL;
 }
 
+/* Rows come one by one, so that no more than two are here. */
+void
+gpt_remote_sent(GptRemote *remote)
+{
+	remote->busy = true;
+	(void) PQsetSingleRowMode(remote->connection);
+	remote->sent_at = GetCurrentTimestamp();
+	remote->received = received_of(remote);
+}
+
 GptRemoteState
 gpt_remote_poll(GptRemote *remote, PGresult **result)
 {
+	PGnotify *notify;
+
 	*result = NULL;
 	if (remote->connection == NULL)
 		return GPT_REMOTE_LOST;
 	if (PQflush(remote->connection) < 0 || PQconsumeInput(remote->connection) == 0 ||
 		PQstatus(remote->connection) == CONNECTION_BAD)
 	{
-		lose(remote, PQerrorMessage(remote->connection));
+		gpt_remote_lose(remote, PQerrorMessage(remote->connection));
 		return GPT_REMOTE_LOST;
 	}
+	while ((notify = PQnotifies(remote->connection)) != NULL)
+		PQfreemem(notify);
+	check_received(remote);
+	if (remote->connection == NULL)
+		return GPT_REMOTE_LOST;
 	if (remote->busy && !take_results(remote))
 		return remote->connection == NULL ? GPT_REMOTE_LOST : GPT_REMOTE_BUSY;
 	*result = remote->result;
 	return GPT_REMOTE_READY;
 }
 
+/* All bytes that have come on the connection, as far as the system counts them. */
+static uint64
+received_of(const GptRemote *remote)
+{
+#ifdef __linux__
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(PQsocket(remote->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0)
+		return info.tcpi_bytes_received;
+#endif
+	return 0;
+}
+
+/* An answer, and notices for as long as the statement runs, do not come to this. */
+static void
+check_received(GptRemote *remote)
+{
+	uint64 received = received_of(remote) - remote->received;
+	uint64 seconds = (uint64) Max(0, GetCurrentTimestamp() - remote->sent_at) / USECS_PER_SEC;
+
+	if (remote->busy && received > MOST_RECEIVED + MOST_EACH_SECOND * seconds)
+		gpt_remote_lose(remote, psprintf("the server sent more than %d MB as an answer",
+										 MOST_RECEIVED / (1024 * 1024)));
+}
+
+/* Whether the server asks for, or gives, what no statement of gpt is for. */
+static bool
+is_copy(const PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
 /*
  * Reads results as far as they have come; true at their end. Of several, the first error counts, or
- * else the last. A server that goes down sends an error first: only the end shows that it is gone.
+ * else the last; a row is the result of its statement. A server that goes down sends an error
+ * first: only the end shows that it is gone.
  */
 static bool
 take_results(GptRemote *remote)
@@ -330,29 +242,32 @@ take_results(GptRemote *remote)
 	while (!PQisBusy(remote->connection))
 	{
 		PGresult *next = PQgetResult(remote->connection);
+		ExecStatusType status =
+			remote->result == NULL ? PGRES_EMPTY_QUERY : PQresultStatus(remote->result);
 
 		if (next == NULL)
 		{
 			remote->busy = false;
 			return true;
 		}
-		if (remote->result != NULL && PQresultStatus(remote->result) == PGRES_FATAL_ERROR)
+		if (status == PGRES_SINGLE_TUPLE && PQresultStatus(next) == PGRES_SINGLE_TUPLE)
+		{
+			PQclear(next);
+			gpt_remote_lose(remote, "the server answered with several rows");
+			return false;
+		}
+		if (status == PGRES_FATAL_ERROR ||
+			(status == PGRES_SINGLE_TUPLE && PQresultStatus(next) == PGRES_TUPLES_OK))
 			PQclear(next);
 		else
 		{
-			forget_result(remote);
+			gpt_remote_forget(remote);
 			remote->result = next;
 		}
-		if (PQstatus(remote->connection) == CONNECTION_BAD)
+		if (PQstatus(remote->connection) == CONNECTION_BAD || is_copy(remote->result))
 		{
-			lose(remote, PQresultErrorMessage(remote->result));
-			return false;
-		}
-		if (PQresultStatus(remote->result) == PGRES_COPY_IN ||
-			PQresultStatus(remote->result) == PGRES_COPY_OUT ||
-			PQresultStatus(remote->result) == PGRES_COPY_BOTH)
-		{
-			lose(remote, "the server answered with COPY");
+			gpt_remote_lose(remote, is_copy(remote->result) ? "the server answered with COPY"
+															: PQresultErrorMessage(remote->result));
 			return false;
 		}
 	}
@@ -369,31 +284,50 @@ gpt_remote_socket(const GptRemote *remote)
 uint32
 gpt_remote_events(const GptRemote *remote)
 {
+	if (remote->stage == GPT_REMOTE_CONNECTS)
+		return remote->wants;
 	return remote->connection != NULL && PQflush(remote->connection) == 1
 			   ? WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE
 			   : WL_SOCKET_READABLE;
 }
 
-/* Waits for at most that time (-1: any). Returns whether the socket is ready. */
-static bool
-wait_for_socket(const GptRemote *remote, uint32 events, long timeout_ms)
+void
+gpt_remote_wait(const GptRemote *remote, long timeout_ms)
 {
-	int wake = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | events | (timeout_ms >= 0 ? WL_TIMEOUT : 0);
+	int wake = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (int) gpt_remote_events(remote) |
+			   (timeout_ms >= 0 ? WL_TIMEOUT : 0);
 
 	wake = WaitLatchOrSocket(MyLatch, wake, PQsocket(remote->connection), timeout_ms,
 							 gpt_wait_event("GptRemote"));
 	if (wake & WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-	return (wake & events) != 0;
 }
 
 const char *
 gpt_remote_message(const GptRemote *remote)
 {
 	if (remote->lost != NULL)
-		return pstrdup(remote->lost);
+		return remote->message == NULL ? pstrdup(remote->lost)
+									   : psprintf("%s: %s", remote->message, remote->lost);
 	return gpt_remote_summary(remote->result);
+}
+
+int
+gpt_remote_sqlstate(const GptRemote *remote)
+{
+	return remote->message == NULL ? ERRCODE_CONNECTION_FAILURE : remote->sqlstate;
+}
+
+void
+gpt_remote_raise_lost(const GptRemote *remote)
+{
+	ereport(ERROR,
+			(errcode(gpt_remote_sqlstate(remote)),
+			 remote->message != NULL ? errmsg_internal("%s", remote->message)
+									 : errmsg("lost the connection to server \"%s\"", remote->name),
+			 errdetail_internal("%s", remote->lost),
+			 remote->hint != NULL ? errhint("%s", remote->hint) : 0));
 }
 
 void
@@ -404,36 +338,11 @@ gpt_remote_check(GptRemote *remote, const PGresult *result)
 		case PGRES_EMPTY_QUERY:
 		case PGRES_COMMAND_OK:
 		case PGRES_TUPLES_OK:
+		case PGRES_SINGLE_TUPLE:
 			return;
 		default:
 			gpt_remote_raise(remote->name, result);
 	}
-}
-
-const char *
-gpt_remote_schema(GptRemote *remote)
-{
-	PGresult *result;
-
-	if (remote->schema != NULL)
-		return remote->schema;
-	result = gpt_remote_query(
-		remote,
-		"SELECT pg_catalog.quote_ident(n.nspname), e.extversion FROM pg_catalog.pg_extension e"
-		" JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'gpt'",
-		0, NULL);
-	if (PQntuples(result) != 1 || PQnfields(result) != 2)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("extension gpt does not exist on server \"%s\"", remote->name),
-						errhint("Run CREATE EXTENSION gpt there.")));
-	if (strcmp(PQgetvalue(result, 0, 1), GPT_VERSION) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("server \"%s\" has version %s of gpt, this server has version %s",
-						remote->name, gpt_remote_clean(PQgetvalue(result, 0, 1)), GPT_VERSION),
-				 errhint("Install the same version on both, and run ALTER EXTENSION gpt UPDATE.")));
-	remote->schema = MemoryContextStrdup(remote->context, PQgetvalue(result, 0, 0));
-	return remote->schema;
 }
 
 void
@@ -442,32 +351,32 @@ gpt_remote_close(GptRemote *remote)
 	MemoryContextDelete(remote->context);
 }
 
-static void
-forget_result(GptRemote *remote)
+void
+gpt_remote_forget(GptRemote *remote)
 {
 	PQclear(remote->result);
 	remote->result = NULL;
 }
 
 /* The reason is copied before what it may be part of is freed. */
-static void
-lose(GptRemote *remote, const char *why)
+void
+gpt_remote_lose(GptRemote *remote, const char *why)
 {
 	MemoryContext old = MemoryContextSwitchTo(remote->context);
 
 	if (remote->lost == NULL)
 		remote->lost = gpt_remote_clean(remote->farewell[0] != '\0' ? remote->farewell : why);
 	MemoryContextSwitchTo(old);
-	disconnect(remote);
+	gpt_remote_disconnect(remote);
 }
 
 /* May run twice, and during an abort. */
-static void
-disconnect(void *argument)
+void
+gpt_remote_disconnect(void *argument)
 {
 	GptRemote *remote = argument;
 
-	forget_result(remote);
+	gpt_remote_forget(remote);
 	if (remote->connection != NULL)
 		PQfinish(remote->connection);
 	remote->connection = NULL;

@@ -31,7 +31,7 @@ static UserMapping *find_mapping(const ForeignServer *server);
 static int take(GptRemoteOptions *options, int n, const List *given, const PQconninfoOption *known);
 static bool is_known(const char *name, const PQconninfoOption *known);
 static bool requires_password(const UserMapping *mapping);
-static void check_password(const GptRemoteOptions *options);
+static void check_password(const GptRemoteOptions *options, const char *server);
 static void set_timeout(GptRemoteOptions *options, int n);
 
 void
@@ -56,7 +56,7 @@ gpt_remote_options(GptRemoteOptions *options, const char *name)
 	PQconninfoFree(known);
 	options->needs_password = requires_password(mapping);
 	set_timeout(options, n);
-	check_password(options);
+	check_password(options, name);
 }
 
 /*
@@ -161,7 +161,7 @@ requires_password(const UserMapping *mapping)
 
 /* Otherwise libpq would take the password of the server's environment or operating system user. */
 static void
-check_password(const GptRemoteOptions *options)
+check_password(const GptRemoteOptions *options, const char *server)
 {
 	if (!options->needs_password)
 		return;
@@ -169,7 +169,7 @@ check_password(const GptRemoteOptions *options)
 		if (strcmp(options->keywords[i], "password") == 0 && options->values[i][0] != '\0')
 			return;
 	ereport(ERROR, (errcode(ERRCODE_S_R_E_PROHIBITED_SQL_STATEMENT_ATTEMPTED),
-					errmsg("password is required"),
+					errmsg("password is required for server \"%s\"", server),
 					errdetail("Non-superusers must provide a password in the user mapping.")));
 }
 

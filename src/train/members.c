@@ -8,20 +8,12 @@
 
 #include <math.h>
 
-#include "utils/builtins.h"
 #include "utils/float.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/uuid.h"
 
 #include "core/bridge.h"
-#include "core/compat.h"
 #include "core/json_tree.h"
-#include "core/json_writer.h"
-#include "core/settings.h"
-#include "core/stop.h"
 #include "core/transaction.h"
-#include "core/version.h"
 #include "engine/outer.h"
 #include "store/run_files.h"
 #include "train/members_private.h"
@@ -30,26 +22,11 @@
 #define RUN_STEPS 50 /* of all members, before they answer */
 #define MOST_RATE_FACTOR 2.0 /* of learning rates: no more was measured */
 #define LEAVES 4 /* micro-batches of a step, where options leave it open */
-#define TRY_FACTOR 20 /* so much longer than a try lasts it is until the next */
-#define TRY_MS 500 /* between two tries to reach a server */
-#define MOST_TRY_MS 30000 /* the same, where a try lasts long */
-
-/* The argument of a try to reach a server. */
-typedef struct Joining
-{
-	GptMembers *members;
-	GptMember *member;
-} Joining;
 
 static void name_members(GptMembers *members, const char *servers);
 static void begin_rows(GptMembers *members);
-static bool join(GptMembers *members, GptMember *member);
-static char *why_of(const ErrorData *error);
-static void connect_member(void *argument);
-static char *spec_of(const GptMembers *members, const GptMember *member);
-static bool is_failure(const ErrorData *error);
+static void call_all(GptMembers *members);
 static void close_member(GptMember *member);
-static void on_notice(void *context, const char *sqlstate, const char *message);
 
 GptMembers *
 gpt_members_create(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *base,
@@ -87,8 +64,7 @@ gpt_members_create(const GptJob *job, const GptTrainOptions *options, const GptT
 	name_members(members, options->servers);
 	begin_rows(members);
 	gpt_progress_phase(progress, "connecting");
-	for (int i = 0; i < members->n; i++)
-		(void) join(members, &members->members[i]);
+	call_all(members);
 	gpt_members_record(members, true);
 	return members;
 }
@@ -132,12 +108,6 @@ begin_rows(GptMembers *members)
 	gpt_job_server_remove(members->job->number, members->n + 1);
 	gpt_transaction_commit(&transaction);
 	gpt_members_record(members, true);
-}
-
-int
-gpt_members_count(const GptMembers *members)
-{
-	return members->n + 1;
 }
 
 void
@@ -188,6 +158,11 @@ gpt_members_choose_leaves(const GptMembers *members, GptTrainOptions *options)
 
 	if (options->accumulate == GPT_CHOSEN)
 		options->accumulate = Max(LEAVES, count);
+	if (options->accumulate > LM_TREE_LEAVES)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"accumulate\" must be at most %d with \"sync\": \"step\", "
+							   "not " INT64_FORMAT,
+							   LM_TREE_LEAVES, options->accumulate)));
 	if (options->accumulate < count)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"accumulate\" must be at least the number of servers, %d, "
@@ -234,25 +209,51 @@ gpt_members_await(GptMembers *members)
 	members->has_joined = false;
 }
 
+/* Until each is a member, or is lost. */
+static void
+call_all(GptMembers *members)
+{
+	bool called;
+
+	for (;;)
+	{
+		called = false;
+		gpt_members_look(members);
+		for (int i = 0; i < members->n; i++)
+		{
+			(void) gpt_members_call(members, &members->members[i]);
+			called = called || members->members[i].coming != NULL;
+		}
+		if (!called)
+			return;
+		gpt_members_wait(members);
+	}
+}
+
+static bool
+may_go_on(const GptMembers *members, const GptTrainState *state)
+{
+	bool all = true;
+
+	for (int i = 0; i < members->n; i++)
+		all = all && members->members[i].work != NULL;
+	return all || gpt_members_may_lack(members, state);
+}
+
 bool
 gpt_members_join(GptMembers *members, const GptTrainState *state)
 {
 	const char *phase = members->progress->phase;
 	bool needed = false;
-	bool all;
 
 	if (members->in_round)
 		return false;
 	for (;;)
 	{
-		all = true;
 		gpt_members_look(members);
 		for (int i = 0; i < members->n; i++)
-		{
 			(void) gpt_members_call(members, &members->members[i]);
-			all = all && members->members[i].work != NULL;
-		}
-		if (all || gpt_members_may_lack(members, state))
+		if (may_go_on(members, state))
 			break;
 		if (strcmp(members->progress->phase, "waiting for servers") != 0)
 			gpt_progress_phase(members->progress, "waiting for servers");
@@ -266,150 +267,13 @@ gpt_members_join(GptMembers *members, const GptTrainState *state)
 	return needed;
 }
 
-bool
-gpt_members_call(GptMembers *members, GptMember *member)
-{
-	return member->work == NULL && GetCurrentTimestamp() >= member->try_at && join(members, member);
-}
-
 void
-gpt_members_supply(GptMembers *members)
+gpt_members_supply(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
 {
+	members->supplied_step = state->step;
+	members->supplied_crc = gpt_members_crc(trainer);
 	gpt_members_supply_data(members);
 	gpt_members_send_file(members, "checkpoint", GPT_CHECKPOINT);
-}
-
-/* True if it is a member now. */
-static bool
-join(GptMembers *members, GptMember *member)
-{
-	Joining joining = {members, member};
-	TimestampTz started_at = GetCurrentTimestamp();
-	TimestampTz took;
-	ErrorData *error;
-
-	error = gpt_transaction_attempt(GPT_COMMIT_ASYNC, 0, connect_member, &joining, is_failure);
-	if (error == NULL)
-	{
-		member->row.state = GPT_SERVER_TRAINING;
-		member->row.seen_at = member->heard_at = GetCurrentTimestamp();
-		member->row_changed = members->has_changed = true;
-		ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt trains on server \"%s\" too",
-							 members->job->number, member->row.server)));
-		return true;
-	}
-	/* Where the others do not wait, tries take little of their time. */
-	took = GetCurrentTimestamp() - started_at;
-	if (members->on_loss == GPT_ON_LOSS_CONTINUE)
-		took = Min(took * TRY_FACTOR, Max(took, MOST_TRY_MS * 1000));
-	member->try_at = GetCurrentTimestamp() + Max(took, TRY_MS * 1000);
-	if (!gpt_members_is_loss(error->sqlerrcode) ||
-		(members->is_new && ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
-								ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES)))
-	{
-		member->row.state = GPT_SERVER_LOST;
-		gpt_members_blame(members, member, why_of(error));
-		ReThrowError(error);
-	}
-	gpt_members_lose(members, member, why_of(error));
-	FreeErrorData(error);
-	return false;
-}
-
-static char *
-why_of(const ErrorData *error)
-{
-	if (error->detail == NULL)
-		return error->message;
-	return psprintf("%s: %s", error->message, error->detail);
-}
-
-/* Inside a transaction. */
-static void
-connect_member(void *argument)
-{
-	Joining *joining = argument;
-	GptMember *member = joining->member;
-	MemoryContext old_context = MemoryContextSwitchTo(member->context);
-	GptRemoteValue spec = {.bytes = NULL};
-	GptRemote *work;
-
-	MemoryContextReset(member->context);
-	spec.bytes = spec_of(joining->members, member);
-	work = gpt_remote_connect(member->row.server);
-	member->heart = gpt_remote_connect(member->row.server);
-	MemoryContextSwitchTo(old_context);
-	/* Rows of its own take their time, which nobody knows. */
-	if (!joining->members->is_local)
-		gpt_remote_limit(work, gpt_peer_timeout);
-	(void) gpt_remote_query(
-		work, psprintf("SELECT %s.gpt_member_begin($1::jsonb)", gpt_remote_schema(work)), 1, &spec);
-	gpt_remote_on_notice(work, on_notice, member);
-	member->has_tokens = member->has_state = false;
-	member->asked = member->ran = false;
-	member->beat_at = 0;
-	member->work = work;
-}
-
-static char *
-hex_of(const uint8 *bytes, size_t size)
-{
-	char *hex = palloc(2 * size + 1);
-
-	hex[hex_encode((const char *) bytes, size, hex)] = '\0';
-	return hex;
-}
-
-/* The argument of gpt_member_begin. */
-static char *
-spec_of(const GptMembers *members, const GptMember *member)
-{
-	GptJsonWriter writer = {NULL};
-	Jsonb *spec;
-
-	gpt_json_begin(&writer, NULL);
-	gpt_json_put_integer(&writer, "protocol", GPT_MEMBER_PROTOCOL);
-	gpt_json_put_text(&writer, "version", GPT_VERSION);
-	gpt_json_put_text(
-		&writer, "run_id",
-		DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&members->job->run_id))));
-	gpt_json_put_integer(&writer, "job", members->job->number);
-	gpt_json_put_text(&writer, "model", members->job->model);
-	gpt_json_put_integer(&writer, "member", member->row.member);
-	gpt_json_put_integer(&writer, "members", gpt_members_count(members));
-	if (members->by_step)
-		gpt_json_put_text(&writer, "secret", hex_of(members->secret, sizeof(members->secret)));
-	gpt_members_put_base(&writer, members);
-	gpt_json_put_text(&writer, "data",
-					  gpt_data_name(members->is_local ? GPT_DATA_LOCAL : GPT_DATA_DEALT));
-	gpt_json_put_boolean(&writer, "keep", members->keeps);
-	if (members->is_local)
-	{
-		gpt_json_put_text(&writer, "query", members->job->query);
-		gpt_json_put_value(&writer, "options", members->job->options);
-		gpt_json_put_value(&writer, "settings", members->job->settings);
-	}
-	spec = gpt_json_finish(&writer);
-	return JsonbToCString(NULL, &spec->root, VARSIZE(spec));
-}
-
-/* A cancellation of this job is none. */
-static bool
-is_failure(const ErrorData *error)
-{
-	return !gpt_stop_is_cancelled() && !gpt_stop_is_terminated();
-}
-
-/* Called inside libpq. The notice of a member that computes: gpt progress {"step": 12}. */
-static void
-on_notice(void *context, const char *sqlstate, const char *message)
-{
-	static const char beginning[] = "gpt progress {\"step\": ";
-	GptMember *member = context;
-
-	member->heard_at = GetCurrentTimestamp();
-	if (strncmp(message, beginning, sizeof(beginning) - 1) == 0)
-		member->row.step = Max(0, strtoi64(message + sizeof(beginning) - 1, NULL, 10));
 }
 
 void
@@ -430,7 +294,7 @@ gpt_members_end(GptMembers *members)
 
 		if (member->work != NULL)
 			member->row.state = GPT_SERVER_ENDED;
-		if (!members->keeps)
+		if (!members->keeps || member->work == NULL)
 			close_member(member);
 		member->row_changed = true;
 	}
@@ -459,6 +323,6 @@ gpt_members_forget(GptMembers *members)
 static void
 close_member(GptMember *member)
 {
-	member->work = member->heart = NULL;
+	member->work = member->heart = member->coming = NULL;
 	MemoryContextReset(member->context);
 }

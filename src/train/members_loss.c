@@ -15,8 +15,7 @@
 #include "train/members_private.h"
 
 #define ROWS_MS 1000 /* between two writes of the rows */
-#define TRY_MS 500 /* until the next try, doubled with each */
-#define MOST_TRY_MS 30000
+#define MOST_TRY_MS 30000 /* until the next try, which comes later and later */
 
 bool
 gpt_members_is_loss(int sqlstate)
@@ -42,8 +41,20 @@ static void
 put_off(GptMember *member)
 {
 	member->try_at = TimestampTzPlusMilliseconds(
-		GetCurrentTimestamp(), Min(TRY_MS << Min(member->n_vain, 10), MOST_TRY_MS));
+		GetCurrentTimestamp(), Min(GPT_MEMBERS_TRY_MS << Min(member->n_vain, 10), MOST_TRY_MS));
 	member->n_vain++;
+}
+
+int
+gpt_members_sqlstate(const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (PQresultStatus(result) != PGRES_FATAL_ERROR)
+		return 0;
+	if (state == NULL || strlen(state) != 5)
+		return ERRCODE_CONNECTION_FAILURE;
+	return MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]);
 }
 
 void
@@ -54,7 +65,7 @@ gpt_members_lose(GptMembers *members, GptMember *member, const char *why)
 	gpt_remote_clip(member->error, why, sizeof(member->error));
 	if (member->work != NULL && !member->has_state)
 		put_off(member);
-	member->work = member->heart = NULL;
+	member->work = member->heart = member->coming = NULL;
 	member->result = NULL;
 	member->asked = member->forgives = false;
 	member->runs = member->answered = member->ran = false;

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/fd.h"
+#include "utils/builtins.h"
 
 #include "core/compat.h"
 #include "core/json_tree.h"
@@ -25,38 +26,6 @@
 #include "train/membership.h"
 
 #define PIECE_SIZE (1024 * 1024) /* small, so that a slow network shows that it lives */
-#define MOST_NODES 64 /* of an answer */
-
-pg_noreturn static void
-raise_answer(const GptMember *member, const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("server \"%s\" gave a wrong answer during the training", member->row.server),
-			 errdetail_internal("%s", detail)));
-}
-
-int64
-gpt_members_number(const GptMember *member, const char *name, int64 most)
-{
-	const GptJson *answer;
-	const GptJson *field;
-	double value = -1;
-
-	if (PQntuples(member->result) != 1 || PQnfields(member->result) != 1 ||
-		PQgetisnull(member->result, 0, 0))
-		raise_answer(member, "It is not one value.");
-	answer = gpt_json_try_parse(PQgetvalue(member->result, 0, 0),
-								(size_t) PQgetlength(member->result, 0, 0), MOST_NODES,
-								psprintf("the answer of server \"%s\"", member->row.server));
-	field = answer == NULL ? NULL : gpt_json_field(answer, name);
-	if (field != NULL && field->type == GPT_JSON_NUMBER)
-		value = strtod(field->text, NULL);
-	if (!(value >= 0 && value <= (double) most))
-		raise_answer(member,
-					 psprintf("\"%s\" is not a number from 0 to " INT64_FORMAT ".", name, most));
-	return (int64) value;
-}
 
 /* ---- Sending ------------------------------------------------------------------------ */
 
@@ -163,13 +132,40 @@ hash_file(uint8 *sha256, File file, uint8 *buffer)
 }
 
 static void
-hash_update(uint8 *sha256, const GptMembers *members)
+hash_bytes(uint8 *sha256, const uint8 *bytes, size_t size)
 {
 	GptTransaction transaction;
 
 	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_blob_hash(sha256, members->packed, members->update_size);
+	gpt_blob_hash(sha256, bytes, size);
 	gpt_transaction_commit(&transaction);
+}
+
+static void
+check_number(const GptMember *member, const char *name, int64 wanted, const char *otherwise)
+{
+	if (gpt_members_number(member, name, PG_INT64_MAX / 2) != wanted)
+		gpt_members_raise_answer(member, otherwise);
+}
+
+/* A member that has taken the tokens says what they are. */
+static void
+check_tokens(const GptMembers *members, const GptMember *member)
+{
+	const LmDatasetHeader *header = members->corpus->dataset.header;
+
+	check_number(member, "vocabulary", header->vocabulary, "Its tokenizer is another one.");
+	check_number(member, "tokens", (int64) header->n_tokens, "Its tokens are others.");
+	check_number(member, "windows", (int64) header->n_train_windows, "Its tokens are others.");
+}
+
+/* One that has taken the checkpoint has its step and its weights. */
+static void
+check_state(const GptMembers *members, const GptMember *member)
+{
+	check_number(member, "step", members->supplied_step, "It is at another step.");
+	check_number(member, "crc", members->supplied_crc,
+				 "Its weights are not those of the other servers.");
 }
 
 void
@@ -212,8 +208,13 @@ gpt_members_send_file(GptMembers *members, const char *part, const char *extensi
 	{
 		GptMember *member = &members->members[i];
 
-		if (member->work != NULL)
-			*flag_of(member, extension) = true;
+		if (member->work == NULL || *flag_of(member, extension))
+			continue;
+		if (strcmp(extension, GPT_TOKENS) == 0)
+			check_tokens(members, member);
+		else
+			check_state(members, member);
+		*flag_of(member, extension) = true;
 		member->had_state = member->had_state || member->has_state;
 	}
 }
@@ -236,11 +237,8 @@ gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *o
 		{.bytes = "tokenizer"},
 		{.type = BYTEAOID, .bytes = sha256, .size = GPT_BLOB_HASH_SIZE, .is_binary = true},
 		{.bytes = options}};
-	GptTransaction transaction;
 
-	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
-	gpt_blob_hash(sha256, data, tokenizer.size);
-	gpt_transaction_commit(&transaction);
+	hash_bytes(sha256, data, tokenizer.size);
 	for (size_t offset = 0; offset < tokenizer.size; offset += PIECE_SIZE)
 	{
 		for (int i = 0; i < members->n; i++)
@@ -262,6 +260,14 @@ gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *o
 							lengthof(values), values);
 	}
 	gpt_members_gather(members);
+	for (int i = 0; options != NULL && i < members->n; i++)
+	{
+		const GptMember *member = &members->members[i];
+
+		if (member->work != NULL && !member->has_tokens)
+			check_number(member, "vocabulary", members->corpus->dataset.header->vocabulary,
+						 "Its tokenizer is another one.");
+	}
 }
 
 static bool
@@ -276,7 +282,7 @@ gpt_members_send_update(GptMembers *members, uint32 crc)
 	const uint8 *update = members->packed;
 	uint8 sha256[GPT_BLOB_HASH_SIZE];
 
-	hash_update(sha256, members);
+	hash_bytes(sha256, members->packed, members->update_size);
 	for (size_t offset = 0; offset < members->update_size; offset += PIECE_SIZE)
 	{
 		for (int i = 0; i < members->n; i++)
@@ -300,7 +306,7 @@ gpt_members_send_update(GptMembers *members, uint32 crc)
 		if (!lacks_update(member))
 			continue;
 		if (gpt_members_number(member, "crc", PG_UINT32_MAX) != (int64) crc)
-			raise_answer(member, "Its weights are not those of the other servers.");
+			gpt_members_raise_answer(member, "Its weights are not those of the other servers.");
 		member->updated = true;
 	}
 }
@@ -320,8 +326,7 @@ read_found(const GptMembers *members, GptMember *member)
 {
 	const GptJson *answer;
 
-	if (PQresultStatus(member->result) != PGRES_TUPLES_OK || PQntuples(member->result) != 1 ||
-		PQnfields(member->result) != 1)
+	if (gpt_members_sqlstate(member->result) != 0)
 	{
 		ereport(
 			LOG,
@@ -329,9 +334,7 @@ read_found(const GptMembers *members, GptMember *member)
 					member->row.server, members->job->number, gpt_remote_message(member->work))));
 		return;
 	}
-	answer = gpt_json_try_parse(PQgetvalue(member->result, 0, 0),
-								(size_t) PQgetlength(member->result, 0, 0), MOST_NODES,
-								psprintf("the answer of server \"%s\"", member->row.server));
+	answer = gpt_members_answer(member);
 	member->has_state = is_true(answer, "found");
 	member->has_other_rows = is_true(answer, "changed");
 }
@@ -377,8 +380,22 @@ keep_piece(const GptMembers *members, GptMember *member, size_t offset, size_t s
 	if (PQntuples(member->result) != 1 || PQnfields(member->result) != 1 ||
 		PQgetisnull(member->result, 0, 0) || PQfformat(member->result, 0) != 1 ||
 		PQgetlength(member->result, 0, 0) != (int) size)
-		raise_answer(member, psprintf("A piece of its difference has not %zu bytes.", size));
+		gpt_members_raise_answer(member,
+								 psprintf("A piece of its difference has not %zu bytes.", size));
 	memcpy(member->packed + offset, PQgetvalue(member->result, 0, 0), size);
+}
+
+static void
+check_hash(const GptMembers *members, const GptMember *member)
+{
+	uint8 sha256[GPT_BLOB_HASH_SIZE];
+	char hex[2 * GPT_BLOB_HASH_SIZE + 1];
+
+	hash_bytes(sha256, member->packed, members->difference_size);
+	hex[hex_encode((const char *) sha256, sizeof(sha256), hex)] = '\0';
+	if (strcmp(hex, member->sha256) != 0)
+		gpt_members_raise_answer(member,
+								 "Its difference was altered, or is that of another round.");
 }
 
 /* What it has fetched it keeps, also of a member that makes the round again. */
@@ -422,9 +439,10 @@ gpt_members_fetch(GptMembers *members)
 
 		if (!lacks_difference(member))
 			continue;
+		check_hash(members, member);
 		if (!lm_outer_check(member->packed, members->difference_size, members->total,
 							GPT_DIFFERENCE_BITS, members->engine, &error))
-			raise_answer(member, error.message);
+			gpt_members_raise_answer(member, error.message);
 		member->fetched = true;
 	}
 }

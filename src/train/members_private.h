@@ -6,12 +6,17 @@
 #ifndef GPT_MEMBERS_PRIVATE_H
 #define GPT_MEMBERS_PRIVATE_H
 
+#include "core/compat.h"
+#include "core/json_tree.h"
 #include "core/json_writer.h"
 #include "corpus/survey.h"
 #include "remote/connection.h"
+#include "store/blob.h"
 #include "store/job_server.h"
 #include "train/gradient_mesh.h"
 #include "train/members.h"
+
+#define GPT_MEMBERS_TRY_MS 500 /* between the loss of a server and the next call */
 
 /* A server that trains with this one. */
 typedef struct GptMember
@@ -22,11 +27,19 @@ typedef struct GptMember
 	MemoryContext context; /* of its connections */
 	GptRemote *work; /* NULL: it is lost, as the next one is then */
 	GptRemote *heart; /* on which it is asked whether it is alive */
+	GptRemote *coming; /* while a lost one is called: it becomes the connection that works */
+	bool begins; /* on that one it was asked to be a member, ... */
+	TimestampTz begun_at; /* ... then, ... */
+	bool has_begun; /* ... and has answered */
 	bool has_tokens;
 	bool has_state;
 	int n_vain; /* losses one after another before it had the state */
 	bool asked; /* the result of a statement is not there yet */
 	bool forgives; /* an error that the statement raises is a result */
+	TimestampTz asked_at;
+	bool makes_steps; /* which the statement is for, ... */
+	int64 most_step; /* ... of its notices so far; ... */
+	TimestampTz step_at; /* ... when that grew */
 	PGresult *result; /* of the last statement, once it is there */
 	TimestampTz heard_at; /* a sign of life of its session */
 	TimestampTz beat_at; /* when it was asked last */
@@ -44,7 +57,8 @@ typedef struct GptMember
 	TimestampTz ran_at; /* when its last result was there */
 	int64 tokens;
 	double ms; /* of its steps */
-	uint8 *packed; /* its difference */
+	uint8 *packed; /* its difference ... */
+	char sha256[2 * GPT_BLOB_HASH_SIZE + 1]; /* ... and what it has said of that */
 	char address[LM_MESH_ADDRESS_SIZE]; /* of its mesh */
 	int in_mesh; /* its number there; 0: it is not in it */
 } GptMember;
@@ -97,6 +111,12 @@ struct GptMembers
 	TimestampTz round_started_at;
 	int64 own_tokens;
 	double rates; /* the sum of the learning rates of its steps */
+	TimestampTz step_at; /* when this server's step began */
+	int64 step_waited; /* own_waited then */
+	int64 longest_step; /* microseconds, of those that this server has made; 0: none */
+	int64 step_tokens; /* that a step of one server has at most */
+	int64 supplied_step; /* of the checkpoint that goes to members ... */
+	uint32 supplied_crc; /* ... and of its weights */
 
 	/* Of members that keep their state at the beginning of each round (members_return.c): */
 	bool keeps;
@@ -135,6 +155,61 @@ extern bool gpt_members_is_loss(int sqlstate);
 /* Writes the rows that have changed, about once a second or now. */
 extern void gpt_members_record(GptMembers *members, bool now);
 
+/* The SQLSTATE of a result that is an error; 0: it is none. */
+extern int gpt_members_sqlstate(const PGresult *result);
+
+/* ---- src/train/members_answer.c --------------------------------------------------- */
+
+/*
+ * The answer of a member, an object, or an error. _number: a number in it, an error unless it is
+ * one from 0 to most; "object.name" is one level below. _text: a text of less than size bytes.
+ * _raise: the error for what it should not say.
+ */
+extern const GptJson *gpt_members_answer(const GptMember *member);
+extern int64 gpt_members_number(const GptMember *member, const char *name, int64 most);
+extern void gpt_members_text(char *to, size_t size, const GptMember *member, const char *name);
+pg_noreturn extern void gpt_members_raise_answer(const GptMember *member, const char *detail);
+
+/* ---- src/train/members_spec.c ----------------------------------------------------- */
+
+/* The argument of gpt_member_begin. */
+extern char *gpt_members_spec(const GptMembers *members, const GptMember *member);
+
+/* ---- src/train/members_call.c ----------------------------------------------------- */
+
+/*
+ * Calls a server that is away, where it is time to; never waits. True if it is a member from now
+ * on, which is so some calls later. _look_at_call: what has become of a call meanwhile.
+ */
+extern bool gpt_members_call(GptMembers *members, GptMember *member);
+extern void gpt_members_look_at_call(GptMembers *members, GptMember *member);
+
+/* ---- src/train/members_check.c ---------------------------------------------------- */
+
+/* This server begins a step, has made one. */
+extern void gpt_members_begin_step(GptMembers *members);
+extern void gpt_members_note_step(GptMembers *members);
+
+/*
+ * Whether a member that is asked takes longer than it may: is silent, makes no step (on its own
+ * time a step may take 100 times as long as on this server's), or does not come to an end; then why
+ * [size] says so. Raises nothing.
+ */
+extern bool gpt_members_is_late(const GptMembers *members, const GptMember *member, TimestampTz now,
+								char *why, size_t size);
+
+/* NULL where the server of a member lives, or why it is lost. Never waits. */
+extern const char *gpt_members_heart(GptMember *member);
+
+/* What a notice of a member does; its context is the member. Called inside libpq. */
+extern void gpt_members_on_notice(void *context, const char *sqlstate, const char *message);
+
+/* The tokens that a member can have learnt from in the round. */
+extern int64 gpt_members_most_tokens(const GptMembers *members);
+
+/* Raises an error for a difference that is larger than steps of this training make it. */
+extern void gpt_members_check_differences(const GptMembers *members, LmTrainer *trainer);
+
 /* ---- src/train/members_wait.c ----------------------------------------------------- */
 
 /*
@@ -158,9 +233,6 @@ extern void gpt_members_gather_runs(GptMembers *members);
 extern void gpt_members_wait(GptMembers *members);
 
 /* ---- src/train/members.c ---------------------------------------------------------- */
-
-/* Tries to reach a lost server, where it is time to; true if it is a member then. */
-extern bool gpt_members_call(GptMembers *members, GptMember *member);
 
 /* ---- src/train/members_round.c ---------------------------------------------------- */
 
@@ -246,8 +318,5 @@ extern void gpt_members_send_update(GptMembers *members, uint32 crc);
  * with parameters of that CRC, if they have.
  */
 extern void gpt_members_take_kept(GptMembers *members, int64 step, uint32 crc);
-
-/* A number in the answer of a member: an error unless it is one from 0 to most. */
-extern int64 gpt_members_number(const GptMember *member, const char *name, int64 most);
 
 #endif /* GPT_MEMBERS_PRIVATE_H */

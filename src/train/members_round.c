@@ -37,6 +37,7 @@ gpt_members_outer(GptMembers *members, size_t *count, const GptTrainPlan *plan, 
 	members->total = total;
 	members->total_time = plan->total_time;
 	members->steps = plan->training.steps;
+	members->step_tokens = (int64) plan->accumulate * plan->training.max_tokens;
 	if (members->by_step)
 		return NULL;
 	members->difference_size = lm_outer_size(total, GPT_DIFFERENCE_BITS);
@@ -63,6 +64,7 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 {
 	double done = lm_trainer_options(trainer)->share;
 
+	gpt_members_begin_step(members);
 	if (members->in_round)
 		return true;
 	if (!members->has_joined)
@@ -164,6 +166,7 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 		gpt_members_end_steps(members, state, trainer, last);
 		return;
 	}
+	gpt_members_note_step(members);
 	members->own_tokens += state->last.tokens;
 	members->rates += state->last.learning_rate;
 	members->own.row.step = state->step;
@@ -183,6 +186,7 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 	gpt_members_finish_runs(members);
 	members->progress->phase = phase;
 	note_speeds(members, state, own_end);
+	gpt_members_check_differences(members, trainer);
 	make_update(members, trainer);
 	crc = gpt_members_crc(trainer);
 	gpt_members_finish_round(members, crc);
@@ -209,8 +213,9 @@ gpt_members_read_answers(GptMembers *members)
 								   " of the training, not " INT64_FORMAT,
 								   member->row.server, step, members->round_end)));
 		member->ran = true;
+		gpt_members_text(member->sha256, sizeof(member->sha256), member, "sha256");
 		member->row.step = step;
-		member->tokens = gpt_members_number(member, "tokens", PG_INT64_MAX / 2);
+		member->tokens = gpt_members_number(member, "tokens", gpt_members_most_tokens(members));
 		member->ms = (double) gpt_members_number(member, "ms", MOST_MS);
 	}
 }

@@ -7,22 +7,20 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "utils/jsonb.h"
-#include "utils/memutils.h"
 
-#include "core/bridge.h"
 #include "core/compat.h"
 #include "core/json_writer.h"
-#include "core/transaction.h"
 #include "corpus/agreement.h"
 #include "store/tokenizer_json.h"
 #include "train/members_private.h"
+#include "train/membership.h"
 
 #define OWN_NAME "coordinator" /* the name of this server in errors and in the agreement */
 
 static const GptAgreement *agree(void *context, const bytea *survey, LmTokenizer *tokenizer);
-static GptSurvey *fetch_survey(GptMembers *members, GptMember *member);
+static void fetch_surveys(StringInfo surveys, GptMembers *members);
+static void keep_piece(StringInfo survey, const GptMember *member, int number);
 
 const GptTogether *
 gpt_members_together(GptMembers *members, const GptGivenTokenizer *given)
@@ -52,20 +50,17 @@ agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
 {
 	GptMembers *members = context;
 	GptSurvey **surveys = palloc((members->n + 1) * sizeof(GptSurvey *));
+	StringInfo pieces = palloc(members->n * sizeof(StringInfoData));
 	const GptAgreement *agreement;
-	GptTransaction transaction;
-	MemoryContext old_context = CurrentMemoryContext;
 
 	gpt_progress_phase(members->progress, "reading rows of servers");
 	if (tokenizer != NULL)
 		gpt_members_send_tokenizer(members, gpt_members_tokenizer(tokenizer), NULL);
 	surveys[0] = gpt_survey_read(OWN_NAME, (LmBytes){VARDATA(survey), VARSIZE(survey) - VARHDRSZ});
-	gpt_transaction_begin(&transaction, GPT_COMMIT_ASYNC);
-	MemoryContextSwitchTo(old_context);
+	fetch_surveys(pieces, members);
 	for (int i = 0; i < members->n; i++)
-		surveys[i + 1] = fetch_survey(members, &members->members[i]);
-	gpt_transaction_commit(&transaction);
-	MemoryContextSwitchTo(old_context);
+		surveys[i + 1] = gpt_survey_read(members->members[i].row.server,
+										 (LmBytes){pieces[i].data, (size_t) pieces[i].len});
 	members->rows = compare_rows(surveys, members->n + 1);
 	gpt_members_report(members, surveys);
 	gpt_progress_phase(members->progress, "training the tokenizer");
@@ -75,32 +70,56 @@ agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
 	return agreement;
 }
 
-/* The pieces of a survey, one after the other. */
-static GptSurvey *
-fetch_survey(GptMembers *members, GptMember *member)
+/* Of all servers at once, in pieces; one that is not full is the last. */
+static void
+fetch_surveys(StringInfo surveys, GptMembers *members)
 {
-	StringInfoData survey;
-	PGresult *result;
+	const int most = GPT_MOST_SURVEY / GPT_MEMBER_PIECE + 1;
+	bool more = true;
+
+	for (int i = 0; i < members->n; i++)
+		initStringInfo(&surveys[i]);
+	for (int number = 0; more && number < most; number++)
+	{
+		char place[32];
+		GptRemoteValue value = {.bytes = place};
+
+		snprintf(place, sizeof(place), "%d", number);
+		for (int i = 0; i < members->n; i++)
+		{
+			GptMember *member = &members->members[i];
+
+			if (member->work != NULL && surveys[i].len == number * GPT_MEMBER_PIECE)
+				gpt_members_ask(members, member, "gpt_member_counts() OFFSET $1::bigint LIMIT 1", 1,
+								&value);
+		}
+		gpt_members_gather(members);
+		more = false;
+		for (int i = 0; i < members->n; i++)
+		{
+			keep_piece(&surveys[i], &members->members[i], number);
+			more = more || surveys[i].len == (number + 1) * GPT_MEMBER_PIECE;
+		}
+	}
+}
+
+/* What is no survey is noticed by its reader. */
+static void
+keep_piece(StringInfo survey, const GptMember *member, int number)
+{
+	const PGresult *result = member->result;
 
 	if (member->work == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("server \"%s\" is lost before its rows were read", member->row.server)));
-	result = gpt_remote_query_binary(
-		member->work, psprintf("SELECT %s.gpt_member_counts()", gpt_remote_schema(member->work)), 0,
-		NULL);
-	initStringInfo(&survey);
-	for (int i = 0; i < PQntuples(result) && PQnfields(result) == 1; i++)
-	{
-		int size = PQgetlength(result, i, 0);
-
-		CHECK_FOR_INTERRUPTS();
-		if (size > GPT_MOST_SURVEY - survey.len)
-			break; /* what is there is no survey */
-		appendBinaryStringInfo(&survey, PQgetvalue(result, i, 0), size);
-	}
-	member->heard_at = GetCurrentTimestamp();
-	return gpt_survey_read(member->row.server, (LmBytes){survey.data, (size_t) survey.len});
+				 errmsg("server \"%s\" is lost before its rows were read", member->row.server),
+				 member->error[0] != '\0' ? errdetail_internal("%s", member->error) : 0));
+	if (survey->len != number * GPT_MEMBER_PIECE || PQntuples(result) == 0)
+		return;
+	if (PQnfields(result) != 1 || PQfformat(result, 0) != 1 ||
+		PQgetlength(result, 0, 0) > GPT_MEMBER_PIECE)
+		gpt_members_raise_answer(member, "The survey of its rows is none.");
+	appendBinaryStringInfo(survey, PQgetvalue(result, 0, 0), PQgetlength(result, 0, 0));
 }
 
 LmBytes

@@ -256,14 +256,14 @@ ask_runs(GptMembers *members, double share)
 
 /* A server that is gone, or silent. What it answers stays for gpt_members_look. */
 static bool
-is_gone(GptMember *member, TimestampTz now)
+is_gone(const GptMembers *members, GptMember *member, TimestampTz now)
 {
 	PGresult *result;
+	char why[100];
 	GptRemoteState state = gpt_remote_poll(member->work, &result);
 
 	if (state == GPT_REMOTE_LOST ||
-		(state == GPT_REMOTE_BUSY &&
-		 TimestampDifferenceExceeds(member->heard_at, now, gpt_peer_timeout)))
+		(state == GPT_REMOTE_BUSY && gpt_members_is_late(members, member, now, why, sizeof(why))))
 		return true;
 	state = gpt_remote_poll(member->heart, &result);
 	if (state == GPT_REMOTE_READY &&
@@ -291,7 +291,7 @@ watch(void *context)
 	{
 		GptMember *member = &members->members[i];
 
-		if (member->work != NULL && is_gone(member, now))
+		if (member->work != NULL && is_gone(members, member, now))
 			gpt_mesh_collective(members->mesh->mesh)->abort(gpt_mesh_handle(members->mesh->mesh));
 	}
 }
@@ -323,8 +323,10 @@ gpt_members_failed_step(GptMembers *members, const GptTrainState *state, LmTrain
 						 " together%s: %s",
 						 members->job->number, state->step + 1, with_server(members, fault.member),
 						 error->message)));
-	/* All others see it, and answer. */
+	/* All others see it, and answer; one that does not has no step to wait for any more. */
 	gpt_members_close_mesh(members);
+	for (int i = 0; i < members->n; i++)
+		members->members[i].step_at = GetCurrentTimestamp();
 	gpt_members_gather(members);
 	if (!members->has_changed && ++members->failures > MOST_FAILURES)
 		raise_mesh(members, &fault);
@@ -341,6 +343,7 @@ gpt_members_end_steps(GptMembers *members, const GptTrainState *state, LmTrainer
 {
 	MemoryContext old_context;
 
+	gpt_members_note_step(members);
 	members->failures = 0;
 	members->own.row.step = state->step;
 	members->own.row_changed = true;

@@ -16,10 +16,24 @@
 #include "utils/wait_event.h"
 
 #include "core/compat.h"
-#include "core/settings.h"
 #include "train/members_private.h"
 
 #define WAIT_MS 20 /* at most, before all members are looked at again */
+
+/* Whether the answer is bytes. */
+static bool
+is_binary(const char *call)
+{
+	static const char *const calls[] = {"gpt_member_delta(", "gpt_member_mesh(",
+										"gpt_member_counts("};
+
+	for (int i = 0; i < lengthof(calls); i++)
+	{
+		if (strncmp(call, calls[i], strlen(calls[i])) == 0)
+			return true;
+	}
+	return false;
+}
 
 void
 gpt_members_ask(GptMembers *members, GptMember *member, const char *call, int n,
@@ -29,10 +43,10 @@ gpt_members_ask(GptMembers *members, GptMember *member, const char *call, int n,
 
 	Assert(!member->asked);
 	member->result = NULL;
-	member->heard_at = GetCurrentTimestamp();
-	if (gpt_remote_send(member->work, sql, n, values,
-						strncmp(call, "gpt_member_delta", 16) == 0 ||
-							strncmp(call, "gpt_member_mesh", 15) == 0))
+	member->heard_at = member->asked_at = member->step_at = GetCurrentTimestamp();
+	member->makes_steps = strncmp(call, "gpt_member_run", 14) == 0;
+	member->most_step = -1;
+	if (gpt_remote_send(member->work, sql, n, values, is_binary(call)))
 		member->asked = true;
 	else
 		gpt_members_lose(members, member, gpt_remote_message(member->work));
@@ -43,10 +57,9 @@ gpt_members_ask(GptMembers *members, GptMember *member, const char *call, int n,
 static void
 check_result(GptMembers *members, GptMember *member)
 {
-	const char *state = PQresultErrorField(member->result, PG_DIAG_SQLSTATE);
+	int sqlstate = gpt_members_sqlstate(member->result);
 
-	if (!members->is_new && state != NULL && strlen(state) == 5 &&
-		gpt_members_is_loss(MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4])))
+	if (!members->is_new && sqlstate != 0 && gpt_members_is_loss(sqlstate))
 		gpt_members_lose(members, member, gpt_remote_message(member->work));
 	else if (!members->is_ending && !member->forgives)
 	{
@@ -61,6 +74,7 @@ static void
 look_at_work(GptMembers *members, GptMember *member)
 {
 	PGresult *result;
+	char why[100];
 
 	switch (gpt_remote_poll(member->work, &result))
 	{
@@ -81,9 +95,8 @@ look_at_work(GptMembers *members, GptMember *member)
 		case GPT_REMOTE_BUSY:
 			break;
 	}
-	if (TimestampDifferenceExceeds(member->heard_at, GetCurrentTimestamp(), gpt_peer_timeout))
-		gpt_members_lose(members, member,
-						 psprintf("it was silent for gpt.peer_timeout, %d ms", gpt_peer_timeout));
+	if (gpt_members_is_late(members, member, GetCurrentTimestamp(), why, sizeof(why)))
+		gpt_members_lose(members, member, why);
 	else if (member->row.seen_at < member->heard_at)
 	{
 		member->row.seen_at = member->heard_at;
@@ -91,29 +104,15 @@ look_at_work(GptMembers *members, GptMember *member)
 	}
 }
 
-/* The one on which the server is asked whether it lives. */
+/* A member: both connections. */
 static void
-look_at_heart(GptMembers *members, GptMember *member)
+look_at_member(GptMembers *members, GptMember *member)
 {
-	GptRemoteState state;
-	PGresult *result;
-	TimestampTz now;
+	const char *why;
 
-	state = gpt_remote_poll(member->heart, &result);
-	now = GetCurrentTimestamp();
-	if (state == GPT_REMOTE_LOST)
-		gpt_members_lose(members, member, gpt_remote_message(member->heart));
-	else if (state == GPT_REMOTE_READY &&
-			 TimestampDifferenceExceeds(member->beat_at, now, GPT_MEMBERS_BEAT_MS))
-	{
-		member->beat_at = now;
-		if (!gpt_remote_send(member->heart, "", 0, NULL, false))
-			gpt_members_lose(members, member, gpt_remote_message(member->heart));
-	}
-	else if (state == GPT_REMOTE_BUSY &&
-			 TimestampDifferenceExceeds(member->beat_at, now, GPT_MEMBERS_DEAD_MS))
-		gpt_members_lose(members, member,
-						 psprintf("its server did not answer within %d ms", GPT_MEMBERS_DEAD_MS));
+	look_at_work(members, member);
+	if (member->work != NULL && (why = gpt_members_heart(member)) != NULL)
+		gpt_members_lose(members, member, why);
 }
 
 void
@@ -124,11 +123,24 @@ gpt_members_look(GptMembers *members)
 		GptMember *member = &members->members[i];
 
 		if (member->work != NULL)
-			look_at_work(members, member);
-		if (member->work != NULL)
-			look_at_heart(members, member);
+			look_at_member(members, member);
+		else if (member->coming != NULL)
+			gpt_members_look_at_call(members, member);
 	}
 	gpt_members_record(members, false);
+}
+
+/* The connection on which something will come next; NULL: none. */
+static GptRemote *
+awaited_of(const GptMember *member)
+{
+	if (member->asked)
+		return member->work;
+	if (member->coming == NULL || member->has_begun)
+		return NULL;
+	return !member->begins && gpt_remote_connecting(member->coming) == GPT_REMOTE_READY
+			   ? member->heart
+			   : member->coming;
 }
 
 void
@@ -139,14 +151,16 @@ gpt_members_wait(GptMembers *members)
 
 	for (int i = 0; socket == PGINVALID_SOCKET && i < members->n; i++)
 	{
-		const GptMember *member = &members->members[i];
+		GptRemote *remote = awaited_of(&members->members[i]);
 
-		if (member->asked)
+		if (remote != NULL)
 		{
-			socket = gpt_remote_socket(member->work);
-			events |= (int) gpt_remote_events(member->work);
+			socket = gpt_remote_socket(remote);
+			events |= (int) gpt_remote_events(remote);
 		}
 	}
+	if (socket == PGINVALID_SOCKET)
+		events &= ~(WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE);
 	/* The others' results wait in their sockets meanwhile. */
 	events = WaitLatchOrSocket(MyLatch, events, socket, WAIT_MS, gpt_wait_event("GptMembers"));
 	if (events & WL_LATCH_SET)

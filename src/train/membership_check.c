@@ -11,10 +11,10 @@
 
 #include "core/compat.h"
 #include "engine/config_field.h"
+#include "engine/gradient_tree.h"
 #include "engine/outer.h"
 #include "train/membership_private.h"
 
-#define MOST_ACCUMULATE 65536
 /* Bytes of a token in a batch: seven arrays of four. */
 #define BATCH_TOKEN 28
 
@@ -74,7 +74,8 @@ check_plan(const GptTrainPlan *plan, const GptCorpus *corpus, bool is_local)
 	check_range("warm-up", plan->training.warmup_steps, 0, PG_INT64_MAX / 2);
 	check_range("number of tokens in a micro-batch", plan->training.max_tokens, 1,
 				PG_INT32_MAX / BATCH_TOKEN);
-	check_range("number of micro-batches", plan->accumulate, 1, MOST_ACCUMULATE);
+	check_range("number of micro-batches", plan->accumulate, 1, LM_TREE_LEAVES);
+	check_range("number of leaves of a step", plan->training.tree_leaves, 0, LM_TREE_LEAVES);
 	check_range("size of a batch", plan->batch_size, 1, PG_INT32_MAX);
 	check_range("interval of validations", plan->validation_interval, 1, PG_INT64_MAX);
 	check_range("number of reference rows", plan->reference_rows, 0, PG_INT32_MAX);

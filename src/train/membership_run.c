@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -15,6 +16,7 @@
 #include "core/nice.h"
 #include "core/pulse.h"
 #include "engine/outer.h"
+#include "store/blob.h"
 #include "train/membership_private.h"
 
 #define DIGITS 17 /* which give a double back */
@@ -80,6 +82,18 @@ add_step(Sums *sums, const GptTraining *training)
 	sums->tokens += training->state.last.tokens;
 }
 
+/* So that the coordinator notices a difference that is that of another round, or was altered. */
+static void
+put_hash(const GptMembership *member, GptJsonWriter *answer)
+{
+	uint8 sha256[GPT_BLOB_HASH_SIZE];
+	char *hex = palloc(2 * GPT_BLOB_HASH_SIZE + 1);
+
+	gpt_blob_hash(sha256, member->packed, member->packed_size);
+	hex[hex_encode((const char *) sha256, sizeof(sha256), hex)] = '\0';
+	gpt_json_put_text(answer, "sha256", hex);
+}
+
 void
 gpt_membership_steps(GptMembership *member, const GptMemberRun *run, GptJsonWriter *answer)
 {
@@ -106,6 +120,7 @@ gpt_membership_steps(GptMembership *member, const GptMemberRun *run, GptJsonWrit
 	gpt_json_put_integer(answer, "ms", (GetCurrentTimestamp() - started_at) / 1000);
 	gpt_json_put_integer(answer, "waited_ms", 0);
 	gpt_json_put_integer(answer, "delta", (int64) member->packed_size);
+	put_hash(member, answer);
 }
 
 void

@@ -168,7 +168,7 @@ before_step(void *context, const GptTrainState *state, LmTrainer *trainer, const
 		gpt_transaction_flush();
 		gpt_checkpoint_write(&saver->next, trainer, best, reference, saver->progress);
 		gpt_members_saved(saver->members, state->step);
-		gpt_members_supply(saver->members);
+		gpt_members_supply(saver->members, state, trainer);
 	}
 }
 

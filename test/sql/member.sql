@@ -61,7 +61,7 @@ SELECT gpt_member_run(:step, 1, 0, '{"addresses": ["127.0.0.1:1", "127.0.0.1:2"]
 SELECT gpt_member_run(:step, 1, 0, '{"addresses": ["127.0.0.1:1", "127.0.0.1:2"], "member": 0}');
 
 -- a round, which outlasts transactions; the same round again gives the same bytes
-SELECT gpt_member_run(:step, 5, 7) - 'ms' - 'loss_sum' - 'weight' - 'step' - 'tokens' AS ran;
+SELECT gpt_member_run(:step, 5, 7) - 'ms' - 'loss_sum' - 'weight' - 'step' - 'tokens' - 'sha256' AS ran;
 SELECT gpt_member_run(:step + 5, 5, 7);
 SELECT gpt_member_delta(0, 16777216) AS delta \gset
 SELECT decode(repeat('bd378635' || repeat('7f', 256), 33) || 'bd378635' || repeat('81', 48), 'hex') AS update \gset

@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $many = 1000000; # steps that nobody waits for
-my ($here, $east, $west) = start_servers([ 'here', 'east', 'west' ], preload => 1, conf => <<'CONF');
+my ($here, $east, $west) = start_servers([ 'here', 'east', 'west' ], preload => 1, each => { west => "gpt.max_workers = 12\n" }, conf => <<'CONF');
 gpt.checkpoint_interval = 0
 gpt.peer_timeout = '1s'
 gpt.max_workers = 4
@@ -159,7 +159,7 @@ sub finetune
 
 my $without = finetune('"into": "without"');
 job_ends($without, 'failed', 'a server without the base is an error');
-like(query("SELECT error FROM gpt_jobs WHERE job = $without"), qr/does not have the base of the training, "own\@1"\n.*"east".*\n.*gpt_distribute/, 'that names it, and says what to do');
+like(query("SELECT error FROM gpt_jobs WHERE job = $without"), qr/does not have the base of the training, "own\@1"\n.*"(east|west)".*\n.*gpt_distribute/, 'that names it, and says what to do');
 query(q{SELECT gpt_distribute('own', '{east, west}')});
 my $tuned = finetune('"into": "tuned"');
 job_ends($tuned, 'succeeded', 'with the base on all servers they train it further');
@@ -208,6 +208,93 @@ wait_for("SELECT state = 'lost' FROM gpt_job_servers WHERE job = $full AND membe
 is(query("SELECT left(error, 9) FROM gpt_job_servers WHERE job = $full AND member = 1"), '0, 0, 0 ä', 'time limits of the server do not end a training, and a long error of it is whole characters');
 query("SELECT gpt_cancel($full); SELECT gpt_wait($full, '20 s')");
 $west->safe_psql('postgres', q{ALTER ROLE postgres RESET ALL; UPDATE pg_extension SET extnamespace = 'public'::regnamespace WHERE extname = 'gpt'});
+
+# rule: a server that answers wrongly, or not at all, is named, and nothing is published
+# Functions that do as the model's name says, and else what they should.
+$west->safe_psql('postgres', <<'SQL');
+CREATE SCHEMA fake;
+CREATE FUNCTION fake.way(wanted text) RETURNS boolean LANGUAGE sql AS $$ SELECT current_setting('fake.way') = wanted $$;
+CREATE FUNCTION fake.gpt_member_begin(spec jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('fake.way', spec->>'model', false);
+	RETURN public.gpt_member_begin(spec) || CASE spec->>'model' WHEN 'other protocol' THEN '{"protocol": 2}' WHEN 'other version' THEN '{"version": "0.1"}'
+		WHEN 'no rows' THEN '{"counts": {}}' ELSE '{}' END::jsonb;
+END $$;
+CREATE FUNCTION fake.gpt_member_counts() RETURNS SETOF bytea LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY SELECT CASE WHEN fake.way('other survey') THEN set_byte(piece, 0, 0) ELSE piece END FROM public.gpt_member_counts() AS piece;
+END $$;
+CREATE FUNCTION fake.gpt_member_put(part text, at bigint, bytes bytea) RETURNS void LANGUAGE sql AS $$ SELECT public.gpt_member_put(part, at, bytes) $$;
+CREATE FUNCTION fake.gpt_member_take(part text, sha256 bytea, options jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN public.gpt_member_take(part, sha256, options) || CASE WHEN fake.way('other tokenizer') AND part = 'tokenizer' AND options IS NOT NULL OR fake.way('other tokens') AND part = 'tokens'
+		THEN '{"vocabulary": 299}' WHEN fake.way('other weights') AND part = 'checkpoint' THEN '{"crc": 1}' ELSE '{}' END::jsonb;
+END $$;
+CREATE FUNCTION fake.difference(at bigint, length integer) RETURNS bytea LANGUAGE sql AS $$
+	SELECT CASE WHEN at = 0 AND fake.way('huge') THEN '\x00000060' || substr(d, 5) WHEN at = 0 AND fake.way('not a number') THEN '\x0000c07f' || substr(d, 5) ELSE d END
+	FROM public.gpt_member_delta(at, length) AS d
+$$;
+CREATE FUNCTION fake.gpt_member_run(first bigint, steps bigint, epoch integer, mesh jsonb, share float8) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	answer jsonb;
+BEGIN
+	WHILE fake.way('chatter') LOOP
+		RAISE NOTICE 'gpt progress {"step": 1}';
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+	IF fake.way('silence') THEN PERFORM pg_sleep(60); END IF;
+	answer := public.gpt_member_run(first, steps, epoch, mesh, share);
+	RETURN answer || jsonb_build_object('sha256', encode(sha256(fake.difference(0, 16000000)), 'hex')) || CASE WHEN fake.way('other step') THEN '{"step": 3}' WHEN fake.way('many tokens') THEN '{"tokens": 1000000000}' ELSE '{}' END::jsonb;
+END $$;
+CREATE FUNCTION fake.gpt_member_delta(at bigint, length integer) RETURNS bytea LANGUAGE plpgsql AS $$
+DECLARE
+	piece bytea := fake.difference(at, length);
+BEGIN
+	FOR i IN 1 .. 200 LOOP
+		EXIT WHEN NOT fake.way('flood');
+		RAISE NOTICE '%', repeat('x', 1000000);
+	END LOOP;
+	IF fake.way('replay') AND at = 0 THEN
+		PERFORM set_config('fake.first', coalesce(nullif(current_setting('fake.first', true), ''), encode(piece, 'hex')), false);
+		RETURN decode(current_setting('fake.first'), 'hex');
+	END IF;
+	RETURN CASE WHEN fake.way('cut') THEN substr(piece, 2) WHEN fake.way('altered') THEN set_byte(piece, 9, get_byte(piece, 9) # 1) ELSE piece END;
+END $$;
+CREATE FUNCTION fake.gpt_member_end() RETURNS void LANGUAGE sql AS 'SELECT public.gpt_member_end()';
+UPDATE pg_extension SET extnamespace = 'fake'::regnamespace WHERE extname = 'gpt';
+SQL
+my %wrong = (
+	'other protocol' => 'Its protocol is 2, not 1',
+	'other version' => 'It does not have version',
+	'no rows' => '"counts.documents" is not a number',
+	'other survey' => 'survey of server "west" is damaged',
+	'other tokenizer' => 'Its tokenizer is another one',
+	'other tokens' => 'Its tokenizer is another one',
+	'other weights' => 'Its weights are not those of the other servers',
+	'other step' => 'is at step 3 of the training, not 1',
+	'many tokens' => '"tokens" is not a number from 0 to',
+	'cut' => 'A piece of its difference has not',
+	'altered' => 'Its difference was altered',
+	'replay' => 'Its difference was altered, or is that of another round',
+	'huge' => 'Its weights have moved by',
+	'not a number' => 'block 0 of the parameters has a value out of range');
+my %lost = ('chatter' => 'it made no step within', 'silence' => 'it was silent for gpt.peer_timeout', 'flood' => 'the server sent more than 64 MB');
+my %jobs = map {
+	$_ => train($_, '"servers": ["west"], "sync": 5, "steps": 20' . (/rows|survey|tokenizer/ ? ', "data": "local", "word_floor": 1, "tokenizer": "bpe", "vocabulary": 300' : ', "data": "dealt"'))
+} sort(keys %wrong), sort keys %lost;
+for my $fake (sort keys %wrong)
+{
+	job_ends($jobs{$fake}, 'failed', "a wrong server fails the job: $fake");
+	like(query("SELECT error FROM gpt_jobs WHERE job = $jobs{$fake}"), qr/^(?=.*"west").*\Q$wrong{$fake}\E/s, 'it is named, with the reason');
+}
+for my $fake (sort keys %lost)
+{
+	ok(poll("SELECT error LIKE '$lost{$fake}%' FROM gpt_job_servers WHERE job = $jobs{$fake} AND server = 'west'"), "a server that does not come to an end is lost: $fake")
+	  or diag query("SELECT error FROM gpt_job_servers WHERE job = $jobs{$fake}");
+	query("SELECT gpt_cancel($jobs{$fake})");
+}
+is(query(q{SELECT count(*) FROM gpt_models WHERE model IN ('} . join("', '", keys(%wrong), keys %lost) . q{')}), 0, 'and nothing is published');
+$west->safe_psql('postgres', q{UPDATE pg_extension SET extnamespace = 'public'::regnamespace WHERE extname = 'gpt'; DROP SCHEMA fake CASCADE});
 
 # rule: a cancelled training leaves no session anywhere
 my $cancelled = train('cancelled', qq{"servers": ["east", "west"], "sync": 5, "steps": $many});
@@ -259,6 +346,13 @@ is(query("SELECT state || ' ' || (error IS NOT NULL) FROM gpt_job_servers WHERE 
 $east->poll_query_until('postgres', 'SELECT true'); # it has lost a process, and starts again
 my $goes_on = train('goes_on', qq{"servers": ["east", "west"], "sync": 5, "steps": $many, "on_loss": "continue"});
 reaches($goes_on, 5);
+my @stopped = ((split /\n/, slurp_file($west->data_dir . '/postmaster.pid'))[0], split /\n/, $west->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()}));
+kill('STOP', @stopped);
+wait_for("SELECT state = 'lost' FROM gpt_job_servers WHERE job = $goes_on AND member = 2");
+$step = query("SELECT step FROM gpt_job_servers WHERE job = $goes_on AND member = 0");
+cmp_ok(wait_for("SELECT step > $step + 10 FROM gpt_job_servers WHERE job = $goes_on AND member = 1"), '<', 8, 'on_loss continue: the others do not wait for a server that accepts connections and says nothing');
+kill('CONT', @stopped);
+reaches($goes_on, $step);
 $west->stop('immediate');
 wait_for("SELECT state = 'lost' FROM gpt_job_servers WHERE job = $goes_on AND member = 2");
 $step = query("SELECT step FROM gpt_job_servers WHERE job = $goes_on AND member = 0");

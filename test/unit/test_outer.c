@@ -56,6 +56,7 @@ test_rounding(LmEngine *engine, int bits)
 	size_t size = lm_outer_size(COUNT, bits);
 	uint8_t *packed = malloc(size);
 	bool bounded = true, whole = true;
+	double square = 0;
 	LmError error;
 
 	local[COUNT - 1] = common[COUNT - 1] + 0.5f;
@@ -66,9 +67,12 @@ test_rounding(LmEngine *engine, int bits)
 	{
 		float value = value_of(packed, i, COUNT, bits), difference = common[i] - local[i];
 
+		square += (double) value * value;
 		bounded &= fabsf(left[i]) <= 2.0f / (bits == 8 ? 127 : 7) / 2 * 1.0001f;
 		whole &= fabsf(value + left[i] - difference) <= 3e-7f;
 	}
+	ok(fabs(lm_outer_square(packed, COUNT, bits) / square - 1) < 1e-6,
+	   "the sum of squares of %d bits is that of their values", bits);
 	ok(bounded, "rounding to %d bits takes away at most half of the block's scale", bits);
 	ok(whole, "the rest of %d bits is the difference without what travels", bits);
 	free(common), free(local), free(left), free(packed);

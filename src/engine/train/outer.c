@@ -212,6 +212,32 @@ check_block(Outer *outer, size_t block, size_t first, int n)
 		__atomic_store_n(&outer->fault, (int64_t) block, __ATOMIC_RELAXED);
 }
 
+double
+lm_outer_square(const uint8_t *packed, size_t count, int bits)
+{
+	double sum = 0;
+
+	for (size_t first = 0; first < count; first += BLOCK)
+	{
+		int n = (int) lm_piece_size(first, count, BLOCK);
+		int n_bytes = (int) block_size(n, bits) - SCALE_SIZE;
+		double scale = load_scale(packed);
+		int32_t squares = 0;
+
+		packed += SCALE_SIZE;
+		for (int i = 0; i < n_bytes; i++)
+		{
+			int low = bits == 8 ? (int8_t) packed[i] : (int8_t) (uint8_t) (packed[i] << 4) >> 4;
+			int high = bits == 8 ? 0 : (int8_t) packed[i] >> 4;
+
+			squares += low * low + high * high;
+		}
+		packed += n_bytes;
+		sum += scale * scale * squares;
+	}
+	return sum;
+}
+
 void
 lm_outer_add(float *sum, const uint8_t *packed, float share, size_t count, int bits,
 			 LmEngine *engine)

@@ -35,6 +35,7 @@ struct LmReader
 	int32_t first_example;
 	BatchSet sets[2];
 	int current;
+	bool is_leaving; /* nobody waits for the batches that are made; atomic */
 };
 
 static bool create_sets(LmReader *reader, LmError *error);
@@ -91,6 +92,7 @@ lm_reader_free(LmReader *reader)
 	if (!reader)
 		return;
 	host = reader->engine->host;
+	__atomic_store_n(&reader->is_leaving, true, __ATOMIC_RELAXED);
 	lm_aside_wait(&reader->engine->aside);
 	for (int i = 0; i < 2; i++)
 	{
@@ -143,7 +145,11 @@ make_set(void *work)
 	set->end = set->begin;
 	set->good = true;
 	for (int i = 0; set->good && i < reader->n_batches; i++)
+	{
+		if (__atomic_load_n(&reader->is_leaving, __ATOMIC_RELAXED))
+			return;
 		set->good = lm_dataset_next(&set->batches[i], &set->end, &example, &reader->dataset,
 									reader->max_tokens, reader->max_sequences, &set->error);
+	}
 	set->made = true;
 }
