@@ -136,14 +136,16 @@ uninstall-gloo:
 .PHONY: without-gloo install-gloo uninstall-gloo
 
 # Unit tests: the engine alone, without a server, from the objects that the extension is linked from. SANITIZE=1 builds
-# engine and tests with ASan and UBSan, SANITIZE=thread with TSan; -O1 compiles five times as fast as -O2 there, and the
-# programs run as fast.
+# engine and tests with ASan and UBSan, SANITIZE=thread with TSan; -O1 compiles five times as fast as -O2 there, a test
+# alone by a third, and the programs run as fast.
 UNIT_SOURCES = $(sort $(wildcard test/unit/test_*.c))
 SANITIZE ?=
 UNIT_BUILD = build/unit$(if $(SANITIZE),-$(if $(filter thread,$(SANITIZE)),thread,sanitize))
 SANITIZE_FLAGS = $(if $(filter thread,$(SANITIZE)),-fsanitize=thread,-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
-UNIT_CFLAGS = $(if $(SANITIZE),$(SANITIZE_FLAGS) -O1 -g1 -fno-omit-frame-pointer -DLM_SANITIZE)
+UNIT_CFLAGS = -O1 $(if $(SANITIZE),$(SANITIZE_FLAGS) -g1 -fno-omit-frame-pointer -DLM_SANITIZE)
 comma = ,
+# UBSan judges the engine, not the tests: they compile in three quarters of the time.
+UNIT_TEST_CFLAGS = $(if $(SANITIZE),-fno-sanitize=undefined)
 UNIT_ENGINE_OBJS = $(if $(SANITIZE),$(ENGINE_SOURCES:%.c=$(UNIT_BUILD)/%.o),$(ENGINE_OBJS))
 UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=$(UNIT_BUILD)/%)
 UNIT_LIBS = -licuuc -licui18n -lpthread -ldl -lm
@@ -157,7 +159,9 @@ $(UNIT_BUILD)/libengine.a: $(UNIT_ENGINE_OBJS)
 	rm -f $@; ar rcs $@ $^
 
 $(UNIT_PROGRAMS): $(UNIT_BUILD)/%: test/unit/%.c $(UNIT_BUILD)/libengine.a $(ENGINE_HEADERS) $(wildcard test/unit/*.h test/fuzz/*.h)
-	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) -Iinclude -Isrc/engine -Itest/unit -o $@ $< $(UNIT_BUILD)/libengine.a $(UNIT_LIBS)
+	@mkdir -p $(@D)/tests
+	$(CC) $(ENGINE_CFLAGS) $(UNIT_CFLAGS) $(UNIT_TEST_CFLAGS) -Iinclude -Isrc/engine -Itest/unit -c -o $(@D)/tests/$(@F).o $<
+	$(CC) $(UNIT_CFLAGS) -o $@ $(@D)/tests/$(@F).o $(UNIT_BUILD)/libengine.a $(UNIT_LIBS)
 
 # The channel's test loads the library that lies beside it, with the sanitizer of the program.
 $(GLOO_SOURCES:%.cpp=$(UNIT_BUILD)/%.o): $(UNIT_BUILD)/%.o: %.cpp $(GLOO_HEADERS)
