@@ -170,4 +170,10 @@ extern double gpt_train_step_tokens(const GptTrainPlan *plan, const GptCorpus *c
 extern double gpt_train_time_step(const GptTrainPlan *plan, const GptCorpus *corpus, int most_steps,
 								  double most_seconds, GptProgress *progress);
 
+/*
+ * src/train/train_compute.c: CRC-32C of the weights, with which servers that should be equal are
+ * compared. Serves interrupts.
+ */
+extern uint32 gpt_train_weights_crc(LmTrainer *trainer);
+
 #endif /* GPT_TRAIN_LOOP_H */

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "port/pg_crc32c.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -21,7 +20,6 @@
 #define WATCH_MS 20
 #define MOST_FAILURES 5 /* of a step, where nobody is lost */
 #define MOST_MS ((int64) 1000 * 60 * 60 * 24 * 365)
-#define CRC_PIECE ((size_t) 4 * 1024 * 1024)
 
 static bool meet(GptMembers *members, LmTrainer *trainer);
 static void take_addresses(GptMembers *members);
@@ -419,13 +417,5 @@ note_own(GptMembers *members, const GptTrainState *state)
 uint32
 gpt_members_crc(LmTrainer *trainer)
 {
-	const char *bytes = (const char *) lm_trainer_params(trainer);
-	size_t size = lm_trainer_table(trainer)->total * sizeof(float);
-	pg_crc32c crc;
-
-	INIT_CRC32C(crc);
-	for (size_t done = 0; done < size; done += CRC_PIECE)
-		COMP_CRC32C(crc, bytes + done, Min(size - done, CRC_PIECE));
-	FIN_CRC32C(crc);
-	return crc;
+	return gpt_train_weights_crc(trainer);
 }

@@ -252,7 +252,7 @@ describe_state(const GptMembership *member, GptJsonWriter *answer)
 	gpt_json_put_integer(answer, "step", member->training.state.step);
 	gpt_json_put_integer(answer, "parameters",
 						 (int64) lm_trainer_table(member->training.trainer)->total);
-	gpt_json_put_integer(answer, "crc", gpt_membership_crc(member));
+	gpt_json_put_integer(answer, "crc", gpt_train_weights_crc(member->training.trainer));
 }
 
 Jsonb *

@@ -79,7 +79,8 @@ gpt_membership_take_kept(GptMembership *member, const GptMemberUse *use)
 		return false;
 	gpt_membership_take_state(member, file, path);
 	FileClose(file);
-	if (member->training.state.step != use->step || gpt_membership_crc(member) != use->crc)
+	if (member->training.state.step != use->step ||
+		gpt_train_weights_crc(member->training.trainer) != use->crc)
 	{
 		gpt_membership_drop_state(member);
 		return false;

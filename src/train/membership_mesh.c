@@ -140,7 +140,7 @@ gpt_membership_mesh_steps(GptMembership *member, const GptMemberRun *run, GptJso
 	gpt_json_put_rounded(answer, "weight", (double) made, DIGITS);
 	gpt_json_put_integer(answer, "ms", (GetCurrentTimestamp() - started_at) / 1000);
 	gpt_json_put_integer(answer, "waited_ms", gpt_gradient_mesh_waited(member->mesh) - waited);
-	gpt_json_put_integer(answer, "crc", gpt_membership_crc(member));
+	gpt_json_put_integer(answer, "crc", gpt_train_weights_crc(member->training.trainer));
 	if (made < run->steps)
 	{
 		LmMeshError fault;

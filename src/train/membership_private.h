@@ -112,9 +112,6 @@ extern void gpt_membership_drop_state(GptMembership *member);
  */
 extern void gpt_membership_take_state(GptMembership *member, File file, const char *path);
 
-/* CRC-32C of the parameters, with which members that should be equal are compared. */
-extern uint32 gpt_membership_crc(const GptMembership *member);
-
 /* src/train/membership_check.c: raises an error for numbers that no checkpoint has. */
 extern void gpt_membership_check(const GptMembership *member, const GptCheckpoint *checkpoint);
 

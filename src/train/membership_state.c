@@ -6,7 +6,6 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "port/pg_crc32c.h"
 #include "utils/memutils.h"
 
 #include "core/bridge.h"
@@ -15,8 +14,6 @@
 #include "store/tokenizer_json.h"
 #include "train/membership_private.h"
 #include "train/train_base.h"
-
-#define PIECE_SIZE ((size_t) 4 * 1024 * 1024)
 
 void
 gpt_membership_drop_state(GptMembership *member)
@@ -235,23 +232,4 @@ gpt_membership_take_state(GptMembership *member, File file, const char *path)
 	member->checkpoint = checkpoint;
 	MemoryContextSwitchTo(old_context);
 	member->stage = GPT_MEMBER_READY;
-}
-
-uint32
-gpt_membership_crc(const GptMembership *member)
-{
-	LmTrainer *trainer = member->training.trainer;
-	const char *bytes = (const char *) lm_trainer_params(trainer);
-	size_t size = lm_trainer_table(trainer)->total * sizeof(float);
-	pg_crc32c crc;
-
-	INIT_CRC32C(crc);
-	for (size_t done = 0; done < size; done += PIECE_SIZE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		gpt_pulse();
-		COMP_CRC32C(crc, bytes + done, Min(size - done, PIECE_SIZE));
-	}
-	FIN_CRC32C(crc);
-	return crc;
 }
