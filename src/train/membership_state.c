@@ -55,9 +55,10 @@ take_plan(GptMembership *member, const GptCheckpoint *checkpoint)
 	if (member->spec.is_local)
 	{
 		/* Of its own rows; it validates none. */
-		if (plan->reference_windows > 0)
-			plan->reference_windows =
-				(int64) (header->n_train_windows + header->n_validation_windows);
+		plan->reference_windows =
+			plan->reference_windows > 0
+				? (int64) (header->n_train_windows + header->n_validation_windows)
+				: 0;
 		plan->reference_rows = 0;
 	}
 	plan->n_threads = Max(1, Min(plan->n_threads, gpt_settings_train_threads(-1)));
