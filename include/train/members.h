@@ -31,6 +31,7 @@
 #include "store/job.h"
 #include "store/progress.h"
 #include "train/train_base.h"
+#include "train/job_slot.h"
 #include "train/train_loop.h"
 #include "train/train_plan.h"
 
@@ -43,11 +44,12 @@ typedef struct GptMembers GptMembers;
  * The members of a job, with connections to all of them; NULL where the options name no servers.
  * base: what the job starts from, or NULL; members that need it have the same version. continued:
  * the job had begun before; then a server that cannot be reached is lost, while at the
- * beginning it is an error. Lives in the current memory context.
+ * beginning it is an error. slot: that of the job, which outlives the members. Lives in the current
+ * memory context.
  */
 extern GptMembers *gpt_members_create(const GptJob *job, const GptTrainOptions *options,
 									  const GptTrainBase *base, bool continued,
-									  GptProgress *progress);
+									  const GptJobSlot *slot, GptProgress *progress);
 
 /* Waits until all servers are members: before rows are read, where no checkpoint has them. */
 extern void gpt_members_await(GptMembers *members);

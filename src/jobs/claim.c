@@ -377,6 +377,23 @@ gpt_claim_leave_slot(void)
 	(void) launch_next(gpt_max_workers);
 }
 
+static void
+lend_slot(void)
+{
+	gpt_slot_unlock(slot);
+	slot = -1;
+}
+
+static bool
+take_slot(void)
+{
+	if (slot < 0)
+		slot = gpt_slot_lock();
+	return slot >= 0;
+}
+
+const GptJobSlot gpt_claim_slot = {gpt_claim_leave_slot, lend_slot, take_slot};
+
 void
 gpt_claim_start_next(const GptJobTicket *ended)
 {

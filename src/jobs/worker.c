@@ -260,7 +260,7 @@ run(void)
 			if (job->tokenizer != NULL)
 				gpt_tokenizer_job_run(job, gpt_claim_leave_slot);
 			else
-				gpt_train_job_run(job, gpt_claim_leave_slot);
+				gpt_train_job_run(job, &gpt_claim_slot);
 			end_job(GPT_JOB_SUCCEEDED, NULL);
 		}
 	}

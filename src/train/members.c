@@ -30,7 +30,7 @@ static void close_member(GptMember *member);
 
 GptMembers *
 gpt_members_create(const GptJob *job, const GptTrainOptions *options, const GptTrainBase *base,
-				   bool continued, GptProgress *progress)
+				   bool continued, const GptJobSlot *slot, GptProgress *progress)
 {
 	GptMembers *members;
 
@@ -39,6 +39,7 @@ gpt_members_create(const GptJob *job, const GptTrainOptions *options, const GptT
 	members = palloc0(sizeof(GptMembers));
 	members->job = job;
 	members->progress = progress;
+	members->slot = slot;
 	members->scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "gpt members", ALLOCSET_DEFAULT_SIZES);
 	members->rows = 1;
@@ -258,6 +259,7 @@ gpt_members_join(GptMembers *members, const GptTrainState *state)
 		if (strcmp(members->progress->phase, "waiting for servers") != 0)
 			gpt_progress_phase(members->progress, "waiting for servers");
 		gpt_members_wait(members);
+		gpt_members_lend_slot(members);
 	}
 	members->has_joined = true;
 	if (strcmp(members->progress->phase, phase) != 0)

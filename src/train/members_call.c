@@ -93,6 +93,7 @@ attempt(GptMembers *members, GptMember *member, GptWork work, const char *why)
 
 	if (error == NULL)
 		return;
+	member->is_refused = error->sqlerrcode == ERRCODE_INSUFFICIENT_RESOURCES;
 	why =
 		error->detail == NULL ? error->message : psprintf("%s: %s", error->message, error->detail);
 	if (is_error(members, error->sqlerrcode))

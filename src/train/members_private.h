@@ -43,6 +43,7 @@ typedef struct GptMember
 	PGresult *result; /* of the last statement, once it is there */
 	TimestampTz heard_at; /* a sign of life of its session */
 	TimestampTz beat_at; /* when it was asked last */
+	bool is_refused; /* the last try found no free slot there */
 	TimestampTz try_at; /* when to try again to reach it */
 	bool had_state; /* in an earlier connection, perhaps */
 	bool has_other_rows; /* than when it kept what it has taken */
@@ -92,6 +93,9 @@ struct GptMembers
 	GptGradientMesh *mesh; /* of the epoch; NULL: none */
 	TimestampTz watched_at;
 	int64 own_waited; /* milliseconds, of the mesh so far */
+	const GptJobSlot *slot;
+	TimestampTz refused_at; /* since when a server has no free slot; 0: all have */
+	int n_lent; /* how often the own slot was lent */
 	int failures; /* of a step, one after another */
 	uint64 memory; /* of the plan */
 	bool has_joined; /* since the last round */
@@ -209,6 +213,14 @@ extern int64 gpt_members_most_tokens(const GptMembers *members);
 
 /* Raises an error for a difference that is larger than steps of this training make it. */
 extern void gpt_members_check_differences(const GptMembers *members, LmTrainer *trainer);
+
+/* ---- src/train/members_slot.c ----------------------------------------------------- */
+
+/*
+ * Called while servers are waited for, and no round goes on: where one has had no free slot for
+ * some time, all members leave, and the own slot is lent for a while. Waits until it is back.
+ */
+extern void gpt_members_lend_slot(GptMembers *members);
 
 /* ---- src/train/members_wait.c ----------------------------------------------------- */
 

@@ -252,7 +252,7 @@ ask_runs(GptMembers *members, double share)
 
 /* ---- While steps are made ------------------------------------------------------------ */
 
-/* A server that is gone, or silent. What it answers stays for gpt_members_look. */
+/* A server that is gone, silent, or at an end. What it answers stays for gpt_members_look. */
 static bool
 is_gone(const GptMembers *members, GptMember *member, TimestampTz now)
 {
@@ -262,6 +262,9 @@ is_gone(const GptMembers *members, GptMember *member, TimestampTz now)
 
 	if (state == GPT_REMOTE_LOST ||
 		(state == GPT_REMOTE_BUSY && gpt_members_is_late(members, member, now, why, sizeof(why))))
+		return true;
+	/* A session whose call has failed makes no step. */
+	if (member->asked && state == GPT_REMOTE_READY && PQresultStatus(result) == PGRES_FATAL_ERROR)
 		return true;
 	state = gpt_remote_poll(member->heart, &result);
 	if (state == GPT_REMOTE_READY &&

@@ -87,7 +87,7 @@ static const char *note_of_figures(const GptTrainResult *result);
 static char *reason_of_end(const GptTrainPlan *plan, const GptTrainResult *result);
 
 void
-gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
+gpt_train_job_run(const GptJob *job, const GptJobSlot *slot)
 {
 	TimestampTz started_at = GetCurrentTimestamp();
 	GptTrainOptions *options = gpt_options_parse(
@@ -118,7 +118,8 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	record_start(job, step, from == NULL && job->steps > 0);
 	gpt_gate_begin(&gate, job, options, &progress);
 	/* A promoted standby has no checkpoint of a job that its primary had begun. */
-	members = gpt_members_create(job, options, base, from != NULL || job->steps > 0, &progress);
+	members =
+		gpt_members_create(job, options, base, from != NULL || job->steps > 0, slot, &progress);
 	if (members != NULL && from == NULL)
 		gpt_members_await(members);
 
@@ -199,12 +200,12 @@ gpt_train_job_run(const GptJob *job, void (*leave_slot)(void))
 	gpt_progress_phase(&progress, "publishing");
 	if (gate.current > 0)
 	{
-		gpt_publish(job, publish_trial, &ending, leave_slot, &progress);
+		gpt_publish(job, publish_trial, &ending, slot->leave, &progress);
 		gpt_gate_decide(&gate, job, options, gpt_objective_beta(options, plan.training.objective),
 						ending.version, &progress);
 		gpt_progress_phase(&progress, "publishing");
 	}
-	gpt_publish(job, publish_version, &ending, leave_slot, &progress);
+	gpt_publish(job, publish_version, &ending, slot->leave, &progress);
 	ereport(LOG, (errmsg("job " INT64_FORMAT " of gpt published model \"%s\", version %d",
 						 job->number, job->model, ending.version)));
 	if (members != NULL)
