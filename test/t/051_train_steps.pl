@@ -168,6 +168,14 @@ like(query("SELECT note FROM gpt_jobs WHERE job = $timed"), qr/ended by minutes/
 is(query("SELECT string_agg(state, ' ') || count(DISTINCT step) FROM gpt_job_servers WHERE job = $timed"), 'ended ended ended1', 'after the same step everywhere');
 cmp_ok(query("SELECT learning_rate FROM gpt_train_log WHERE job = $timed ORDER BY step DESC LIMIT 1"), '<', 0.002, 'with the learning rate that time gives');
 
+# rule: a server whose call fails ends the step that the others wait in
+my $failing = train('failing', '"servers": ["east"], "steps": 1000000');
+wait_for("SELECT step > 0 FROM gpt_job WHERE job = $failing");
+$east->safe_psql('postgres', 'ALTER FUNCTION gpt_member_run RENAME TO gpt_member_runs');
+job_ends($failing, 'failed', 'a function that is missing there fails the job');
+like(query("SELECT error FROM gpt_jobs WHERE job = $failing"), qr/gpt_member_run.*does not exist\nDETAIL: Server "east" reports this.\nHINT: Look whether the extension gpt/, 'with the reason');
+$east->safe_psql('postgres', 'ALTER FUNCTION gpt_member_runs RENAME TO gpt_member_run');
+
 # rule: an address for gradients that a server does not have is an error; a port that another one has is waited for
 sub gradients_at
 {
