@@ -208,6 +208,7 @@ take_answer(void *argument)
 		gpt_remote_raise_lost(member->coming);
 	gpt_remote_check(member->coming, member->result);
 	check_answer(calling->members, member);
+	gpt_members_check_place(calling->members, member, member->result);
 	member->result = NULL;
 	member->has_begun = true;
 }

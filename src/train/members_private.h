@@ -61,6 +61,7 @@ typedef struct GptMember
 	uint8 *packed; /* its difference ... */
 	char sha256[2 * GPT_BLOB_HASH_SIZE + 1]; /* ... and what it has said of that */
 	char address[LM_MESH_ADDRESS_SIZE]; /* of its mesh */
+	char place[96]; /* which database it is (core/server_state.h) */
 	int in_mesh; /* its number there; 0: it is not in it */
 } GptMember;
 
@@ -302,6 +303,12 @@ extern void gpt_members_supply_data(GptMembers *members);
 
 /* Sends a tokenizer to all members without a token file, who use it; options: JSON, or NULL. */
 extern void gpt_members_send_tokenizer(GptMembers *members, LmBytes tokenizer, const char *options);
+
+/* ---- src/train/members_place.c ----------------------------------------------------- */
+
+/* Raises an error if the member, by its answer to gpt_member_begin, is this one or another one. */
+extern void gpt_members_check_place(const GptMembers *members, GptMember *member,
+									const PGresult *result);
 
 /* ---- src/train/members_report.c --------------------------------------------------- */
 

@@ -347,6 +347,7 @@ gpt_members_end_steps(GptMembers *members, const GptTrainState *state, LmTrainer
 	gpt_members_note_step(members);
 	members->failures = 0;
 	members->own.row.step = state->step;
+	members->own.row.seen_at = GetCurrentTimestamp();
 	members->own.row_changed = true;
 	gpt_members_look(members);
 	if (state->step < members->round_end && !last)

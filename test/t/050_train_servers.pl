@@ -194,6 +194,15 @@ my $stranger = train('wrong', '"servers": ["stranger"], "steps": 10');
 job_ends($stranger, 'failed', 'so is a wrong password');
 like(query("SELECT error FROM gpt_jobs WHERE job = $stranger"), qr/could not connect to server "stranger".*password authentication failed/s, 'with the reason');
 
+query(q{CREATE SERVER mirror FOREIGN DATA WRAPPER postgres_fdw OPTIONS (} . connection_of($east) . q{);
+	CREATE SERVER self FOREIGN DATA WRAPPER postgres_fdw OPTIONS (} . connection_of($here) . ')' .
+	join '', map { "; CREATE USER MAPPING FOR CURRENT_USER SERVER $_ OPTIONS (user '" . $here->safe_psql('postgres', 'SELECT current_user') . "', password '" . password_of('postgres') . "')" } 'mirror', 'self');
+my ($twice, $itself) = (train('twice', '"servers": ["east", "mirror"], "steps": 10'), train('itself', '"servers": ["self"], "steps": 10'));
+job_ends($twice, 'failed', 'two servers that are one are an error');
+like(query("SELECT error FROM gpt_jobs WHERE job = $twice"), qr/servers "(east|mirror)" and "(east|mirror)" are the same database/, 'that names both');
+job_ends($itself, 'failed', 'and so is the server where the job runs');
+like(query("SELECT error FROM gpt_jobs WHERE job = $itself"), qr/server "self" is the database where the job runs/, 'by name');
+
 $west->safe_psql('postgres', q{CREATE SCHEMA silent; CREATE FUNCTION silent.gpt_member_begin(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT pg_sleep(60); SELECT $1';
 	UPDATE pg_extension SET extnamespace = 'silent'::regnamespace WHERE extname = 'gpt'});
 my $silence = train('wrong', '"servers": ["west"], "steps": 10');
