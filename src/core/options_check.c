@@ -14,6 +14,7 @@
 #include "core/options_check.h"
 #include "engine/prompt.h"
 #include "engine/unigram_trainer.h"
+#include "engine/gradient_tree.h"
 #include "engine/optimizer.h"
 
 static void exclude(const char *one, const char *other, const char *hint);
@@ -124,6 +125,14 @@ gpt_options_check_servers(const GptTrainOptions *options, Jsonb *json)
 								: errhint("Name the servers in \"servers\", or leave \"%s\" out.",
 										  of_servers[i])));
 	}
+	if ((options->servers != NULL || options->sync == 0) && options->accumulate > LM_TREE_LEAVES)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg(
+				 "option \"accumulate\" must be at most %d with option \"%s\", not " INT64_FORMAT,
+				 LM_TREE_LEAVES, options->servers != NULL ? "servers" : "sync",
+				 options->accumulate)));
 	if (options->servers == NULL)
 		return;
 	if (options->sync != 0 && is_given(json, "gradient_type"))

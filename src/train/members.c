@@ -159,11 +159,6 @@ gpt_members_choose_leaves(const GptMembers *members, GptTrainOptions *options)
 
 	if (options->accumulate == GPT_CHOSEN)
 		options->accumulate = Max(LEAVES, count);
-	if (options->accumulate > LM_TREE_LEAVES)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"accumulate\" must be at most %d with \"sync\": \"step\", "
-							   "not " INT64_FORMAT,
-							   LM_TREE_LEAVES, options->accumulate)));
 	if (options->accumulate < count)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option \"accumulate\" must be at least the number of servers, %d, "

@@ -17,6 +17,7 @@
 #include "train/membership.h"
 
 #define SLOWER 100 /* so much more time for a step than this server has needed at most */
+#define LEAVING 10 /* times gpt.peer_timeout, for the first step of all, which has failed */
 #define LARGER 10 /* so much larger than a difference should be */
 
 /* ---- Time --------------------------------------------------------------------------- */
@@ -38,14 +39,22 @@ gpt_members_begin_step(GptMembers *members)
 	members->step_waited = members->mesh == NULL ? 0 : gpt_gradient_mesh_waited(members->mesh);
 }
 
-/* While this server does something else than steps, others may have to wait for it. */
+/*
+ * While this server does something else than steps, others may have to wait for it. Before it has
+ * made a step itself, nobody knows how long one takes; gpt.read_timeout is long enough.
+ */
 static bool
 makes_no_step(const GptMembers *members, const GptMember *member, TimestampTz now, int64 *limit_ms)
 {
 	TimestampTz since = members->by_step ? Max(member->step_at, members->step_at) : member->step_at;
 
-	*limit_ms = Max((int64) gpt_peer_timeout, members->longest_step / 1000 * SLOWER);
-	return member->makes_steps && members->longest_step > 0 &&
+	if (members->longest_step > 0)
+		*limit_ms = Max((int64) gpt_peer_timeout, members->longest_step / 1000 * SLOWER);
+	else if (members->by_step && members->mesh == NULL)
+		*limit_ms = (int64) gpt_peer_timeout * LEAVING;
+	else
+		*limit_ms = (int64) gpt_read_timeout * 1000;
+	return member->makes_steps && *limit_ms > 0 &&
 		   now > TimestampTzPlusMilliseconds(since, *limit_ms);
 }
 

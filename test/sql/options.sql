@@ -49,6 +49,7 @@ SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "on_loss": false}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "sync": "step", "gradient_type": "float16"}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "gradient_type": "float32"}');
 SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "data": "dealt", "word_floor": 5}');
+SELECT gpt_train('m', 'SELECT 1', '{"servers": ["east"], "accumulate": 5000}');
 -- without servers they would be ignored
 SELECT gpt_train('m', 'SELECT 1', '{"sync": 50}');
 SELECT gpt_train('m', 'SELECT 1', '{"on_loss": "wait", "servers": null}');

@@ -291,11 +291,10 @@ my %lost = ('chatter' => 'it made no step within', 'silence' => 'it was silent f
 my %jobs = map {
 	$_ => train($_, '"servers": ["west"], "sync": 5, "steps": 20' . (/rows|survey|tokenizer/ ? ', "data": "local", "word_floor": 1, "tokenizer": "bpe", "vocabulary": 300' : ', "data": "dealt"'))
 } sort(keys %wrong), sort keys %lost;
-for my $fake (sort keys %wrong)
-{
-	job_ends($jobs{$fake}, 'failed', "a wrong server fails the job: $fake");
-	like(query("SELECT error FROM gpt_jobs WHERE job = $jobs{$fake}"), qr/^(?=.*"west").*\Q$wrong{$fake}\E/s, 'it is named, with the reason');
-}
+my $wrong = join ', ', map { $jobs{$_} } keys %wrong;
+is(query("SELECT string_agg(DISTINCT gpt_wait(job, '60 s'), ' ') FROM unnest(ARRAY[$wrong]) AS job"), 'failed', 'a wrong server fails the job');
+my %errors = map { split /: /, $_, 2 } split /\n/, query(qq{SELECT model || ': ' || translate(error, E'\\n', ' ') FROM gpt_jobs WHERE job IN ($wrong)});
+like($errors{$_}, qr/^(?=.*"west").*\Q$wrong{$_}\E/, "it is named, with the reason: $_") for sort keys %wrong;
 for my $fake (sort keys %lost)
 {
 	ok(poll("SELECT error LIKE '$lost{$fake}%' FROM gpt_job_servers WHERE job = $jobs{$fake} AND server = 'west'"), "a server that does not come to an end is lost: $fake")
