@@ -155,12 +155,12 @@ SELECT gpt_merge('hers');
 SELECT version, base FROM gpt_models WHERE model = 'hers';
 RESET ROLE;
 
--- fifty adapters share the image of their base
+-- 32 adapters share the image of their base
 CREATE VIEW loaded AS SELECT count(*) AS models, sum(total_bytes) AS bytes FROM pg_backend_memory_contexts WHERE ident = 'gpt model';
 \set ECHO none
 \o /dev/null
 SELECT CASE WHEN half = 1 THEN format('SELECT gpt_finetune(''speaker@1'', ''SELECT body FROM news'', ''{"method": "lora", "rank": 1, "targets": "attention", "steps": 1, "batch_size": 1, "seed": %s, "into": "many%s"}'')', i, i)
-	ELSE 'SELECT gpt_wait(max(job), ''300 s'') FROM gpt_jobs' END FROM generate_series(1, 50) i, generate_series(1, 2) half ORDER BY i, half \gexec
+	ELSE 'SELECT gpt_wait(max(job), ''300 s'') FROM gpt_jobs' END FROM generate_series(1, 32) i, generate_series(1, 2) half ORDER BY i, half \gexec
 \o
 \set ECHO all
 SELECT count(*) AS succeeded FROM gpt_jobs WHERE model LIKE 'many%' AND state = 'succeeded';
@@ -170,15 +170,15 @@ SET client_min_messages = warning;
 SELECT gpt_score('speaker@1', 'x') > 0 AS scored;
 SELECT bytes AS base_bytes FROM loaded \gset
 SELECT size AS image_bytes FROM gpt_images WHERE model = 'speaker' AND version = 1 \gset
-SELECT count(*) FILTER (WHERE gpt_score('many' || i, 'x') > 0) AS scored FROM generate_series(1, 50) i;
-SELECT models, (bytes - :base_bytes) / 50 < :image_bytes / 4 AS small FROM loaded;
+SELECT count(*) FILTER (WHERE gpt_score('many' || i, 'x') > 0) AS scored FROM generate_series(1, 32) i;
+SELECT models, (bytes - :base_bytes) / 32 < :image_bytes / 4 AS small FROM loaded;
 
 -- where memory is short the room that a text needs goes with each use, and the adapters stay
 \c
 SET client_min_messages = warning;
 SET gpt.max_memory = '1MB';
-SELECT count(*) FILTER (WHERE gpt_score('many' || i, 'x') > 0) AS scored FROM generate_series(1, 50) i;
-SELECT models = 51 AS all_stay FROM loaded;
+SELECT count(*) FILTER (WHERE gpt_score('many' || i, 'x') > 0) AS scored FROM generate_series(1, 32) i;
+SELECT models = 33 AS all_stay FROM loaded;
 RESET gpt.max_memory;
 
 -- all of them go with the base, of whatever owner
