@@ -268,7 +268,7 @@ void
 gpt_members_supply(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
 {
 	members->supplied_step = state->step;
-	members->supplied_crc = gpt_members_crc(trainer);
+	members->supplied_crc = gpt_train_weights_crc(trainer);
 	gpt_members_supply_data(members);
 	gpt_members_send_file(members, "checkpoint", GPT_CHECKPOINT);
 }

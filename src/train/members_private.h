@@ -280,9 +280,6 @@ extern void gpt_members_end_steps(GptMembers *members, const GptTrainState *stat
 								  LmTrainer *trainer, bool last);
 extern void gpt_members_close_mesh(GptMembers *members);
 
-/* CRC-32C of the weights. */
-extern uint32 gpt_members_crc(LmTrainer *trainer);
-
 /* ---- src/train/members_base.c ------------------------------------------------------ */
 
 /*

@@ -80,7 +80,7 @@ gpt_members_supply_kept(GptMembers *members, const GptTrainState *state, LmTrain
 	if (!members->keeps)
 		return false;
 	gpt_members_supply_data(members);
-	take_kept(members, state->step, gpt_members_crc(trainer));
+	take_kept(members, state->step, gpt_train_weights_crc(trainer));
 	for (int i = 0; i < members->n; i++)
 	{
 		const GptMember *member = &members->members[i];

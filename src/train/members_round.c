@@ -89,7 +89,7 @@ gpt_members_begin(GptMembers *members, const GptTrainState *state, LmTrainer *tr
 	if (members->total_time > 0)
 		snprintf(members->round_share, sizeof(members->round_share), "%.9f", Min(1, Max(0, done)));
 	if (members->keeps)
-		members->round_crc = gpt_members_crc(trainer);
+		members->round_crc = gpt_train_weights_crc(trainer);
 	for (int i = 0; i < members->n; i++)
 	{
 		GptMember *member = &members->members[i];
@@ -188,7 +188,7 @@ gpt_members_after_step(GptMembers *members, const GptTrainState *state, LmTraine
 	note_speeds(members, state, own_end);
 	gpt_members_check_differences(members, trainer);
 	make_update(members, trainer);
-	crc = gpt_members_crc(trainer);
+	crc = gpt_train_weights_crc(trainer);
 	gpt_members_finish_round(members, crc);
 	members->in_round = false;
 	gpt_members_record(members, false);

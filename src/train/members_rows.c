@@ -9,6 +9,7 @@
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
+#include "core/bridge.h"
 #include "core/compat.h"
 #include "core/json_writer.h"
 #include "corpus/agreement.h"
@@ -70,6 +71,16 @@ agree(void *context, const bytea *survey, LmTokenizer *tokenizer)
 	return agreement;
 }
 
+static void
+check_memory(const StringInfoData *surveys, int n)
+{
+	uint64 size = 0;
+
+	for (int i = 0; i < n; i++)
+		size += (uint64) surveys[i].maxlen;
+	gpt_bridge_check_memory(size);
+}
+
 /* Of all servers at once, in pieces; one that is not full is the last. */
 static void
 fetch_surveys(StringInfo surveys, GptMembers *members)
@@ -100,6 +111,7 @@ fetch_surveys(StringInfo surveys, GptMembers *members)
 			keep_piece(&surveys[i], &members->members[i], number);
 			more = more || surveys[i].len == (number + 1) * GPT_MEMBER_PIECE;
 		}
+		check_memory(surveys, members->n);
 	}
 }
 

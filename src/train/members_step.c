@@ -113,10 +113,7 @@ take_addresses(GptMembers *members)
 		GptMember *member = &members->members[i];
 
 		if (member->work != NULL && !take_address(member))
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("server \"%s\" gave a wrong answer during the training",
-								   member->row.server),
-							errdetail("It is no address for gradients.")));
+			gpt_members_raise_answer(member, "It is no address for gradients.");
 	}
 }
 
@@ -368,7 +365,7 @@ gpt_members_end_steps(GptMembers *members, const GptTrainState *state, LmTrainer
 static void
 compare(GptMembers *members, const GptTrainState *state, LmTrainer *trainer)
 {
-	uint32 crc = gpt_members_crc(trainer);
+	uint32 crc = gpt_train_weights_crc(trainer);
 
 	for (int i = 0; i < members->n; i++)
 	{
@@ -416,10 +413,4 @@ note_own(GptMembers *members, const GptTrainState *state)
 	members->own.row.waiting_share = Min(1, Max(0, (double) (waited - members->own_waited)) / ms);
 	members->own_waited = waited;
 	members->own.row_changed = true;
-}
-
-uint32
-gpt_members_crc(LmTrainer *trainer)
-{
-	return gpt_train_weights_crc(trainer);
 }
