@@ -31,6 +31,7 @@ typedef struct Calling
 } Calling;
 
 static void attempt(GptMembers *members, GptMember *member, GptWork work, const char *why);
+static const char *why_of(const ErrorData *error, const char *server);
 static void begin_connections(void *argument);
 static void send_begin(void *argument);
 static void take_answer(void *argument);
@@ -94,8 +95,7 @@ attempt(GptMembers *members, GptMember *member, GptWork work, const char *why)
 	if (error == NULL)
 		return;
 	member->is_refused = error->sqlerrcode == ERRCODE_INSUFFICIENT_RESOURCES;
-	why =
-		error->detail == NULL ? error->message : psprintf("%s: %s", error->message, error->detail);
+	why = why_of(error, member->row.server);
 	if (is_error(members, error->sqlerrcode))
 	{
 		member->row.state = GPT_SERVER_LOST;
@@ -104,6 +104,26 @@ attempt(GptMembers *members, GptMember *member, GptWork work, const char *why)
 	}
 	give_up(members, member, why);
 	FreeErrorData(error);
+}
+
+/* Message and detail as one line, for a row that names the server. */
+static const char *
+why_of(const ErrorData *error, const char *server)
+{
+	const char *reporter = psprintf("Server \"%s\" reports this.", server);
+	const char *detail = error->detail;
+	char *why;
+
+	if (detail != NULL && strncmp(detail, reporter, strlen(reporter)) == 0)
+		detail += strlen(reporter) + (detail[strlen(reporter)] == ' ');
+	why = detail == NULL || detail[0] == '\0' ? pstrdup(error->message)
+											  : psprintf("%s: %s", error->message, detail);
+	for (char *at = why; *at != '\0'; at++)
+	{
+		if (*at == '\n' || *at == '\t')
+			*at = ' ';
+	}
+	return why;
 }
 
 /* A cancellation of this job is none. */
