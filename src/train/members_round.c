@@ -15,7 +15,6 @@
 #include "train/membership.h"
 
 #define OUTER_BLOCKS 3 /* momentum, and twice what packing left */
-#define FIRST_PART 3 /* of the usual number of steps, in the first round */
 #define LEAST_RATES 1e-12 /* the least learning rate: a schedule may end at 0 */
 #define MOST_MS ((int64) 1000 * 60 * 60 * 24 * 365)
 
@@ -127,18 +126,12 @@ gpt_members_ask_round(GptMembers *members, GptMember *member)
 	member->runs = member->asked;
 }
 
-/*
- * At the beginning weights move fast, so the first steps are two rounds, the first of them a third.
- * Where time ends the training, the last round is as short as the time that is left.
- */
+/* Where time ends the training, the last round is as short as the time that is left. */
 static int64
 steps_of_round(const GptMembers *members, const GptTrainState *state)
 {
 	int64 steps = members->sync - state->step % members->sync;
-	int64 first = members->sync / FIRST_PART;
 
-	if (state->step < first)
-		steps = first - state->step;
 	if (members->total_time == 0)
 		steps = Min(steps, members->steps - state->step);
 	else if (state->step > 0 && state->microseconds > 0)
