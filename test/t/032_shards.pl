@@ -316,7 +316,7 @@ unlike($here->safe_psql('postgres', "EXPLAIN (VERBOSE, COSTS OFF) SELECT $score 
 # -- PL/Proxy: the query itself runs on all servers at once
 SKIP:
 {
-	skip 'PL/Proxy is not installed', 2
+	skip 'PL/Proxy is not installed', 3
 	  if $here->safe_psql('postgres', "SELECT count(*) FROM pg_available_extensions WHERE name = 'plproxy'") eq '0';
 	my @places = map { "dbname=postgres host=" . $_->host . " port=" . $_->port } $east, $west;
 
@@ -326,11 +326,14 @@ CREATE SERVER shards FOREIGN DATA WRAPPER plproxy OPTIONS (p0 '$places[0]', p1 '
 CREATE USER MAPPING FOR CURRENT_USER SERVER shards OPTIONS (user 'trainer');
 CREATE FUNCTION scored(first_id bigint) RETURNS TABLE (id bigint, score float8) LANGUAGE plproxy AS
 	\$\$ CLUSTER 'shards'; RUN ON ALL; SELECT id, gpt_score('m\@1', body) AS score FROM line WHERE id >= first_id ORDER BY id; \$\$;
+CREATE FUNCTION written(first_id bigint) RETURNS TABLE (id bigint, written text) LANGUAGE plproxy AS
+	\$\$ CLUSTER 'shards'; RUN ON ALL; SELECT id, gpt_generate('m\@1', left(body, 8), 5, seed => 1) AS written FROM line WHERE id >= first_id; \$\$;
 CREATE FUNCTION shard_of(line_id bigint) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT (line_id > 400)::integer';
 CREATE FUNCTION class_of(line_id bigint) RETURNS SETOF text LANGUAGE plproxy AS
 	\$\$ CLUSTER 'shards'; RUN ON shard_of(line_id); SELECT gpt_classify('c', body) FROM line WHERE id = line_id; \$\$;
 SQL
 	is($here->safe_psql('postgres', 'SELECT * FROM scored(350) ORDER BY id'), $here->safe_psql('postgres', q{SELECT id, gpt_score('m@1', body) FROM line WHERE id >= 350 ORDER BY id}), 'PL/Proxy scores where the rows are');
+	is($here->safe_psql('postgres', 'SELECT * FROM written(398) WHERE id < 404 ORDER BY id'), $here->safe_psql('postgres', q{SELECT id, gpt_generate('m@1', left(body, 8), 5, seed => 1) FROM line WHERE id BETWEEN 398 AND 403 ORDER BY id}), 'and writes there');
 	is($here->safe_psql('postgres', 'SELECT class_of(310), class_of(470)'), $here->safe_psql('postgres', q{SELECT (SELECT gpt_classify('c', body) FROM line WHERE id = 310), (SELECT gpt_classify('c', body) FROM line WHERE id = 470)}), 'and classifies a row on its server');
 }
 
