@@ -19,12 +19,13 @@ gpt.max_workers = 3
 gpt.gradient_address = '127.0.0.1'
 CONF
 my $superuser = $here->safe_psql('postgres', 'SELECT current_user');
+my $grant = 'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO trainer';
 my $number = 0;
 connect_servers($here, $east);
 connect_servers($east, $here);
 fill_line($here, 1, 300);
 fill_line($east, 301, 500);
-$_->safe_psql('postgres', 'GRANT SELECT ON line TO PUBLIC; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO trainer') for $here, $east;
+$_->safe_psql('postgres', "GRANT SELECT ON line TO PUBLIC; $grant") for $here, $east;
 
 # ---- what the scenarios share ----
 
@@ -35,8 +36,9 @@ sub start
 	my $other = $node == $here ? 'east' : 'here';
 
 	$number++;
-	return ask($node, ($role ? "SET ROLE $role; " : '') . qq{SELECT gpt_train('m$number', 'SELECT body FROM line', '{"layers": 1, "heads": 2,
-		"channels": 32, "context": 32, "tokenizer": "bytes", "batch_size": 4, "threads": 1, "patience": 0, "seed": 3, "publish": "last",
+	return ask($node, ($role ? "SET ROLE $role; " : '') . qq{SELECT gpt_train('m$number', 'SELECT body FROM line', '{"layers": 1,
+		"heads": 2, "channels": 32, "context": 32, "tokenizer": "bytes", "batch_size": 4, "threads": 1,
+		"patience": 0, "seed": 3, "publish": "last",
 		"servers": ["$other"], $options}')});
 }
 
@@ -45,7 +47,10 @@ sub ask
 {
 	my ($node, $sql) = @_;
 
-	return wait_until("an answer to $sql", sub { my ($status, $answer) = $node->psql('postgres', $sql); $status == 0 && "$answer " }) =~ s/ $//r;
+	return wait_until("an answer to $sql", sub {
+		my ($status, $answer) = $node->psql('postgres', $sql);
+		return $status == 0 && "$answer ";
+	}) =~ s/ $//r;
 }
 
 sub until_true
@@ -80,7 +85,8 @@ sub weights_of
 
 sub end_session_of_member
 {
-	$east->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%gpt_member\_%' AND pid <> pg_backend_pid()});
+	$east->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE query LIKE '%gpt_member\_%' AND pid <> pg_backend_pid()});
 }
 
 sub set
@@ -111,12 +117,12 @@ sub disturb
 	$job = start($here, $options);
 	at_step($here, $job, 1 + int(draw(0, $steps / 2)));
 	$code->();
-	return is(end_of($here, $job), 'succeeded', 'it goes on') && is(weights_of($here, $job), $undisturbed, 'with the same weights');
+	return is(end_of($here, $job), 'succeeded', 'it goes on')
+	  && is(weights_of($here, $job), $undisturbed, 'with the same weights');
 }
 
-# A training, of rounds or of steps, whose server loses what it needs, and its session. gone: what brings that about; back: what undoes
-# it; error: of the job, or undef where the job waits until it is undone; data and
-# sync: options.
+# A training, of rounds or of steps, whose server loses what it needs, and its session. gone: what brings that about;
+# back: what undoes it; error: of the job, or undef where the job waits until it is undone; data and sync: options.
 sub take_away
 {
 	my (%way) = @_;
@@ -133,7 +139,8 @@ sub take_away
 		$way{back}->();
 		return like($end, qr/^failed\n.*$way{error}/s, 'it fails with the reason');
 	}
-	until_true($here, "SELECT state = 'lost' AND error ~ '$way{waits}' FROM gpt_job_servers WHERE job = $job AND member = 1");
+	until_true($here, "SELECT state = 'lost' AND error ~ '$way{waits}' FROM gpt_job_servers
+		WHERE job = $job AND member = 1");
 	until_true($here, "SELECT phase = 'waiting for servers' FROM gpt_stat_progress_train WHERE job = $job");
 	my $step = ask($here, "SELECT step FROM gpt_stat_progress_train WHERE job = $job");
 	usleep(2_000_000); # some tries
@@ -152,7 +159,8 @@ sub compete
 
 	set($_, 'gpt.max_workers', $slots) for $here, $east;
 	my @jobs = map { [ $_, start($_, (rand > 0.5 ? '"sync": "step"' : '"sync": 5') . ', "steps": 20') ] } @places;
-	$good = is(join(' ', map { end_of(@$_) } @jobs), join(' ', ('succeeded') x @jobs), scalar(@jobs) . " trainings share $slots slots of each server");
+	$good = is(join(' ', map { end_of(@$_) } @jobs), join(' ', ('succeeded') x @jobs),
+		scalar(@jobs) . " trainings share $slots slots of each server");
 	set($_, 'gpt.max_workers', 3) for $here, $east;
 	return $good;
 }
@@ -173,38 +181,56 @@ sub small_disk
 	return $good;
 }
 
+sub there { my ($sql) = @_; return sub { $east->safe_psql('postgres', $sql) } }
+sub at_home { my ($sql) = @_; return sub { $here->safe_psql('postgres', $sql) } }
+
 my %scenarios = (
-	(map { my $mode = $_; ("$mode restart of the coordinator" => sub { disturb(sub { $here->stop($mode); $here->start }) },
-		"$mode restart of a server" => sub { disturb(sub { $east->stop($mode); $east->start }) }) } 'smart', 'fast', 'immediate'),
-	'dropped server' => sub { take_away(error => 'server "east" does not exist',
-		gone => sub { $here->safe_psql('postgres', 'DROP SERVER east CASCADE') }, back => sub { connect_servers($here, $east) }) },
-	'dropped user mapping' => sub { take_away(error => 'user mapping not found for user ".*", server "east"',
-		gone => sub { $here->safe_psql('postgres', 'DROP USER MAPPING FOR CURRENT_USER SERVER east') },
-		back => sub { $here->safe_psql('postgres', "CREATE USER MAPPING FOR CURRENT_USER SERVER east OPTIONS (user '$superuser', password '" . password_of('postgres') . "')") }) },
-	'missing table' => sub { take_away(data => 'local', error => 'relation "line" does not exist\n.*Server "east"',
-		gone => sub { $east->safe_psql('postgres', 'ALTER TABLE line RENAME TO elsewhere') },
-		back => sub { $east->safe_psql('postgres', 'ALTER TABLE elsewhere RENAME TO line') }) },
-	'revoked privilege' => sub { take_away(role => 'trainer', error => 'permission denied for function gpt_member_\w+\n.*Server "east"', ends_itself => 1,
-		gone => sub { $east->safe_psql('postgres', 'REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM trainer') },
-		back => sub { $east->safe_psql('postgres', 'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO trainer') }) },
-	'dropped extension' => sub { take_away(error => 'function public.gpt_member_\w+\(.*\) does not exist\n.*Server "east"', ends_itself => 1,
-		gone => sub { $east->safe_psql('postgres', 'DROP EXTENSION gpt CASCADE') },
-		back => sub { $east->safe_psql('postgres', 'CREATE EXTENSION gpt; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO trainer') }) },
-	'changed password' => sub { take_away(role => 'trainer', waits => 'password authentication failed',
-		gone => sub { $east->safe_psql('postgres', q{ALTER ROLE trainer PASSWORD 'another'}) },
-		back => sub { $east->safe_psql('postgres', "ALTER ROLE trainer PASSWORD '" . password_of('trainer') . "'") }) },
+	'dropped server' => sub {
+		take_away(error => 'server "east" does not exist', gone => at_home('DROP SERVER east CASCADE'),
+			back => sub { connect_servers($here, $east) });
+	},
+	'dropped user mapping' => sub {
+		take_away(error => 'user mapping not found for user ".*", server "east"',
+			gone => at_home('DROP USER MAPPING FOR CURRENT_USER SERVER east'),
+			back => at_home("CREATE USER MAPPING FOR CURRENT_USER SERVER east
+				OPTIONS (user '$superuser', password '@{[password_of('postgres')]}')"));
+	},
+	'missing table' => sub {
+		take_away(data => 'local', error => 'relation "line" does not exist\n.*Server "east"',
+			gone => there('ALTER TABLE line RENAME TO elsewhere'), back => there('ALTER TABLE elsewhere RENAME TO line'));
+	},
+	'revoked privilege' => sub {
+		take_away(role => 'trainer', error => 'permission denied for function gpt_member_\w+\n.*Server "east"', ends_itself => 1,
+			gone => there('REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM trainer'), back => there($grant));
+	},
+	'dropped extension' => sub {
+		take_away(error => 'function public.gpt_member_\w+\(.*\) does not exist\n.*Server "east"', ends_itself => 1,
+			gone => there('DROP EXTENSION gpt CASCADE'), back => there("CREATE EXTENSION gpt; $grant"));
+	},
+	'changed password' => sub {
+		take_away(role => 'trainer', waits => 'password authentication failed',
+			gone => there(q{ALTER ROLE trainer PASSWORD 'another'}),
+			back => there("ALTER ROLE trainer PASSWORD '@{[password_of('trainer')]}'"));
+	},
 	'dropped database' => sub {
 		$east->safe_psql('postgres', $_) for 'DROP DATABASE IF EXISTS spare', 'CREATE DATABASE spare TEMPLATE postgres';
 		$here->safe_psql('postgres', q{ALTER SERVER east OPTIONS (SET dbname 'spare')});
-		my $good = take_away(waits => 'does not exist', ends_itself => 1,
-			gone => sub { $east->safe_psql('postgres', 'DROP DATABASE spare WITH (FORCE)') },
-			back => sub { $here->safe_psql('postgres', q{ALTER SERVER east OPTIONS (SET dbname 'postgres')}) });
-		return $good;
+		take_away(waits => 'does not exist', ends_itself => 1, gone => there('DROP DATABASE spare WITH (FORCE)'),
+			back => at_home(q{ALTER SERVER east OPTIONS (SET dbname 'postgres')}));
 	},
-	'small temp_file_limit' => sub { take_away(data => 'dealt', sync => '"step"', waits => 'temporary file size exceeds', gone => sub { set($east, 'temp_file_limit', 10) }, back => sub { set($east, 'temp_file_limit', -1) }) },
-	($ENV{TORTURE_SMALL_DISK} ? ('full disk of a server' => sub { small_disk($ENV{TORTURE_SMALL_DISK}) }) : ()),
+	'small temp_file_limit' => sub {
+		take_away(data => 'dealt', sync => '"step"', waits => 'temporary file size exceeds',
+			gone => sub { set($east, 'temp_file_limit', 10) }, back => sub { set($east, 'temp_file_limit', -1) });
+	},
 	'circle of trainings' => sub { compete(1, $here, $east) },
 	'rival trainings' => sub { compete(3, $here, $here, $here) });
+
+$scenarios{'full disk of a server'} = sub { small_disk($ENV{TORTURE_SMALL_DISK}) } if $ENV{TORTURE_SMALL_DISK};
+for my $mode ('smart', 'fast', 'immediate')
+{
+	$scenarios{"$mode restart of the coordinator"} = sub { disturb(sub { $here->stop($mode); $here->start }) };
+	$scenarios{"$mode restart of a server"} = sub { disturb(sub { $east->stop($mode); $east->start }) };
+}
 
 # ---- the run ----
 
@@ -215,6 +241,7 @@ for my $round (1 .. share(48))
 	my $kind = shift @deck;
 	note($kind);
 	fault($kind, eval { $scenarios{$kind}->() } || do { diag($@) if $@; 0 });
-	until_true($east, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'gpt' AND backend_type = 'client backend'});
+	until_true($east, q{SELECT count(*) = 0 FROM pg_stat_activity
+		WHERE application_name = 'gpt' AND backend_type = 'client backend'});
 }
 finish();
