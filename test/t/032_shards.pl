@@ -398,6 +398,7 @@ my %strange = (
 	cut => qr/08006: lost the connection to server "strange_cut"/,
 	version => qr/55000: server "strange_version" has version 9\.9 of gpt/,
 	answer => qr/08P01: server "strange_answer" gave an answer that gpt does not give/,
+	rows => qr/08006: lost the connection to server "strange_rows".*answered with several rows/s,
 	copy => qr/08006: lost the connection to server "strange_copy".*answered with COPY/s,
 	error => qr/08001: could not connect to server "strange_error"\nDETAIL:  The server's message is not valid text\./);
 for my $way (sort keys %strange)
@@ -434,7 +435,7 @@ sub start_stranger
 			if ($way eq 'stops') { push @held, $client; last; }
 			my @row = $query =~ /extversion/ ? ('public', $way eq 'version' ? '9.9' : $version) : $query =~ /take/ ? ('77') : ();
 			my $answer = message('1', '') . message('2', '') . message('T', pack('n', scalar @row) . join '', map { "c\0" . pack 'NnNnNn', 0, 0, 25, 65535, 4294967295, 0 } @row);
-			$answer .= message('D', pack('n', scalar @row) . join '', map { pack('N', length) . $_ } @row) if @row;
+			$answer .= message('D', pack('n', scalar @row) . join '', map { pack('N', length) . $_ } @row) x ($way eq 'rows' ? 2 : 1) if @row;
 			$answer = message('1', '') . message('2', '') . message('G', pack 'Cn', 0, 0) if $way eq 'copy';
 			$answer = message('E', "SFATAL\0C00000\0M\xff\xfe\0\0") if $way eq 'error';
 			syswrite $client, $answer . ($way =~ /copy|error/ ? '' : message('C', "SELECT 1\0")) . message('Z', 'I');
