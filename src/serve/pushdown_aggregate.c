@@ -23,6 +23,8 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
 
 #include "serve/batching_parts.h"
@@ -41,6 +43,7 @@ typedef struct Moving
 static Node *move(Node *node, void *context);
 static bool is_movable(const Node *node, const Moving *moving);
 static bool takes(Plan *plan, const PlannedStmt *statement, Node *call, bool *is_foreign);
+static bool can_repeat(Node *value);
 static bool passes_on(const Plan *plan);
 static Node *in_terms_of(Node *node, void *list);
 static void add_column(Plan *plan, Node *call);
@@ -135,7 +138,7 @@ takes(Plan *plan, const PlannedStmt *statement, Node *call, bool *is_foreign)
 		case T_SeqScan:
 		case T_IndexScan:
 		case T_BitmapHeapScan:
-			return true;
+			return can_repeat(in_terms_of(call, plan->targetlist));
 		default:
 			break;
 	}
@@ -150,6 +153,13 @@ takes(Plan *plan, const PlannedStmt *statement, Node *call, bool *is_foreign)
 			return false;
 	}
 	return children != NIL;
+}
+
+/* Whether a value may be computed once more than a column that it is made of. */
+static bool
+can_repeat(Node *value)
+{
+	return !contain_volatile_functions(value) && !contain_subplans(value);
 }
 
 /* Whether the rows of a node are those below it, column by column. */

@@ -299,6 +299,8 @@ for my $list (sort keys %aggregated)
 	is(() = $explained =~ /Remote SQL: SELECT (?:id, )?public\.gpt_(?!.*, body FROM)/g, $aggregated{$list}, "$aggregated{$list} servers compute $list") or diag $explained;
 	is($here->safe_psql('postgres', "SELECT $list ORDER BY 1"), $here->safe_psql('postgres', "SELECT $list ORDER BY 1" =~ s/FROM shard/FROM same/r), 'with the result of one server');
 }
+is($here->safe_psql('postgres', "CREATE SEQUENCE drawn; SELECT count($score) > 100 FROM (SELECT nextval('drawn')::text AS text FROM line UNION ALL SELECT text FROM shard_west) q;
+	SELECT last_value - (SELECT count(*) FROM line) FROM drawn"), "t\n0", 'a text that changes when it is computed is computed once');
 $here->safe_psql('postgres', 'DROP TABLE shard_here');
 like(error_of($here, q{SELECT gpt_train('t', 'SELECT text FROM shard', '{"servers": ["west"], "steps": 1}')}),
 	qr/22023: query reads foreign table "shard_west" of server "west"\nDETAIL:  That server trains on its own rows/, 'a training that would read the rows of a server twice is refused');
