@@ -48,8 +48,8 @@ gpt_mesh_check_address(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this server has no address for gradients"),
-				 errdetail("Gradients travel without encryption, so that the administrator names "
-						   "the network."),
+				 errdetail("Gradients travel without encryption, so the administrator names the "
+						   "network."),
 				 errhint("Set gpt.gradient_address to an address of a private network, or train "
 						 "with \"sync\" in rounds.")));
 }
