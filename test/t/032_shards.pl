@@ -10,7 +10,7 @@ use IO::Socket::INET;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($here, $east, $west) = start_servers([ 'here', 'east', 'west' ], preload => 1);
+my ($here, $east, $west) = start_servers([ 'here', 'east', 'west' ], preload => 1, conf => "gpt.peer_timeout = '5min'\n");
 connect_servers($here, $east, $west);
 my $shared = "$FindBin::RealBin/..";
 
@@ -26,14 +26,14 @@ sub error_of
 $_->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION gpt_distribute(text, text[]), gpt_distribute_put(bigint, bytea), gpt_distribute_take(jsonb),
 	gpt_train(text, text, jsonb), gpt_finetune(text, text, jsonb) TO trainer') for $here, $east, $west;
 fill_line($here, 1, 300);
-my $shape = '"layers": 1, "channels": 16, "heads": 1, "context": 64, "tokenizer": "bytes", "batch_size": 8, "steps": 3, "seed": 1';
+my $shape = '"layers": 1, "channels": 16, "heads": 1, "context": 64, "tokenizer": "bytes", "batch_size": 8, "threads": 1, "steps": 3, "seed": 1';
 
-# The answer to a query, as soon as it has one; it may be asked for 20 s, also while the server starts.
+# The answer to a query, as soon as it has one; it may be asked for 100 s, also while the server starts.
 sub wait_on
 {
 	my ($node, $sql) = @_;
 
-	for (my $end = time + 20; time < $end; select undef, undef, undef, 0.025)
+	for (my $end = time + 100; time < $end; select undef, undef, undef, 0.025)
 	{
 		my ($status, $answer) = $node->psql('postgres', $sql);
 		return $answer if $status == 0 && $answer ne '';
@@ -47,12 +47,12 @@ sub train
 	my ($call) = @_;
 	my $job = $here->safe_psql('postgres', "SET ROLE trainer; SELECT $call");
 
-	return $here->safe_psql('postgres', "SELECT gpt_wait($job, '60 s')");
+	return $here->safe_psql('postgres', "SELECT gpt_wait($job, '180 s')");
 }
 
 is(train("gpt_train('m', 'SELECT body FROM line', '{$shape}')"), 'succeeded', 'a model is trained');
-is(train("gpt_finetune('m', 'SELECT body AS text, id % 2 = 0 AS label FROM line', '{\"into\": \"c\", \"steps\": 2}')"), 'succeeded', 'and a classifier');
-is(train("gpt_finetune('m', 'SELECT body FROM line', '{\"into\": \"lora\", \"method\": \"lora\", \"steps\": 2}')"), 'succeeded', 'and an adapter');
+is(train("gpt_finetune('m', 'SELECT body AS text, id % 2 = 0 AS label FROM line', '{\"into\": \"c\", \"threads\": 1, \"steps\": 2}')"), 'succeeded', 'and a classifier');
+is(train("gpt_finetune('m', 'SELECT body FROM line', '{\"into\": \"lora\", \"method\": \"lora\", \"threads\": 1, \"steps\": 2}')"), 'succeeded', 'and an adapter');
 
 # -- the same bytes there
 my $sent = $here->safe_psql('postgres', <<'SQL');
@@ -179,9 +179,10 @@ $here->safe_psql('postgres', "CREATE SERVER safe FOREIGN DATA WRAPPER postgres_f
 $west->safe_psql('postgres', q{SELECT format('GRANT EXECUTE ON FUNCTION %s TO trainer', string_agg(oid::regprocedure::text, ', ')) FROM pg_proc WHERE proname LIKE 'gpt\_member\_%' \gexec});
 sub train_safely
 {
-	my $job = $here->safe_psql('postgres', qq{SELECT gpt_train('$_[0]', 'SELECT body FROM line', '{$shape, "servers": ["safe"], "data": "dealt", "sync": 2}')});
+	my ($model) = @_;
+	my ($job, $state) = ends_of_job($here, sub { $here->safe_psql('postgres', qq{SELECT gpt_train('$model', 'SELECT body FROM line', '{$shape, "servers": ["safe"], "data": "dealt", "sync": 2}')}) });
 
-	return $here->safe_psql('postgres', "SELECT gpt_wait($job, '60 s'); SELECT error FROM gpt_jobs WHERE job = $job");
+	return $state . "\n" . $here->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job");
 }
 is(train_safely('safe'), "succeeded\n", 'a server with the right certificate trains');
 is($here->safe_psql('postgres', q{SELECT count(*) FROM gpt_distribute('safe', '{safe}')}), 1, 'and takes a model');
@@ -202,7 +203,13 @@ my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or d
 my @waiting = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $listener->sockport, Blocking => 0) } 1 .. 8;
 $here->safe_psql('postgres', "CREATE SERVER pair FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1,127.0.0.1', port '@{[join ',', $listener->sockport, $east->port]}', dbname 'postgres', connect_timeout '1');
 	CREATE USER MAPPING FOR CURRENT_USER SERVER pair OPTIONS (user 'trainer', password '${\password_of('trainer')}')");
-is($here->safe_psql('postgres', q{SELECT server FROM gpt_distribute('c', '{pair}')}), 'pair', 'the next host of a server is asked when the first one is gone');
+# On a busy machine the second one may take as long.
+my $answered = '';
+for (1 .. 5)
+{
+	last if ($answered = ($here->psql('postgres', q{SELECT server FROM gpt_distribute('c', '{pair}')}))[1]) ne '';
+}
+is($answered, 'pair', 'the next host of a server is asked when the first one is gone');
 undef @waiting;
 
 # -- a server without room for the files of a training: an error at the beginning, waited for later
@@ -219,16 +226,16 @@ sub train_on_east
 }
 
 files_of_east('10kB');
-my $room = train_on_east(10);
-is($here->safe_psql('postgres', "SELECT gpt_wait($room, '60 s'); SELECT error FROM gpt_jobs WHERE job = $room"), "failed\ntemporary file size exceeds temp_file_limit (10kB)\nDETAIL: Server \"east\" reports this.", 'no room at the beginning');
+my ($room, $end) = ends_of_job($here, sub { train_on_east(10) });
+is($end . "\n" . $here->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $room"), "failed\ntemporary file size exceeds temp_file_limit (10kB)\nDETAIL: Server \"east\" reports this.", 'no room at the beginning');
 files_of_east('-1');
 $room = train_on_east(1000000);
-is(wait_on($here, "SELECT epoch FROM gpt_job_servers WHERE job = $room AND member = 1 AND step > 2"), 1, 'a training goes on');
+is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $room AND member = 1 AND step > 2 AND state = 'training'"), 'training', 'a training goes on');
 files_of_east('10kB');
 $east->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%gpt_member\_%' AND pid <> pg_backend_pid()});
 is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $room AND error LIKE 'temporary file size exceeds%'"), 'lost', 'no room when a server comes back');
 files_of_east('-1');
-is(wait_on($here, "SELECT epoch FROM gpt_job_servers WHERE job = $room AND member = 1 AND state = 'training' AND step > 4"), 2, 'the others wait for it');
+is(wait_on($here, "SELECT epoch > 1 FROM gpt_job_servers WHERE job = $room AND member = 1 AND state = 'training' AND step > 4"), 't', 'the others wait for it');
 $here->safe_psql('postgres', "SELECT gpt_cancel($room)");
 is($here->safe_psql('postgres', "SELECT gpt_wait($room)"), 'cancelled', 'and it is cancelled');
 
@@ -239,7 +246,7 @@ is(wait_on($east, "SELECT step > 0 FROM gpt_jobs WHERE job = $busy AND step > 0"
 my $late = $here->safe_psql('postgres', qq{SELECT gpt_train('late', $few, '{$shape, "servers": ["east"], "sync": 2}')});
 is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $late AND error LIKE '%no free slot%'"), 'lost', 'and has no slot for another one');
 $east->safe_psql('postgres', "SELECT gpt_cancel($busy)");
-is($here->safe_psql('postgres', "SELECT gpt_wait($late, '60 s')"), 'succeeded', 'until it has ended');
+is($here->safe_psql('postgres', "SELECT gpt_wait($late, '180 s')"), 'succeeded', 'until it has ended');
 
 # -- scoring where the rows are
 $here->safe_psql('postgres', "SET ROLE trainer; SELECT * FROM gpt_distribute('m\@1', '{east, west}'); SELECT * FROM gpt_distribute('c', '{west}')");
@@ -364,7 +371,7 @@ like(error_of($here, "SELECT * FROM gpt_distribute('m', '{readers}')"), qr/0A000
 # -- standbys that train: a standby may be a member, and the next one takes its place
 $west->safe_psql('postgres', 'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO trainer');
 $west->wait_for_catchup($_, 'replay', $west->lsn('insert')) for @standbys;
-my $tiny = $shape =~ s/"steps": 3/"threads": 1, "patience": 0/r;
+my $tiny = $shape =~ s/"steps": 3/"patience": 0/r;
 my $over = $here->safe_psql('postgres', qq{SELECT gpt_train('over', 'SELECT body FROM line', '{$tiny, "steps": 1000000, "servers": ["readers"], "data": "local", "sync": 10}')});
 is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $over AND member = 1 AND step >= 10"), 'training', 'a standby trains on its rows');
 $standbys[0]->stop('immediate');
@@ -373,7 +380,7 @@ is(wait_on($here, "SELECT state FROM gpt_job_servers WHERE job = $over AND membe
 $here->safe_psql('postgres', "SELECT gpt_cancel($over)");
 
 # -- the standby of a coordinator goes on with its trainings, and waits for a server that is away at that moment
-my %sync = (rounds => '"sync": 20, "steps": 240', steps => '"sync": "step", "steps": 60');
+my %sync = (rounds => '"sync": 20, "steps": 400', steps => '"sync": "step", "steps": 120');
 $_->append_conf('postgresql.conf', "gpt.max_workers = 3\ngpt.gradient_address = '127.0.0.1'"), $_->reload for $west, $east, $standbys[1];
 wait_on($_, "SELECT 1 WHERE current_setting('gpt.max_workers') = '3'") for $west, $east, $standbys[1];
 connect_servers($west, $east);
@@ -387,7 +394,7 @@ $west->stop('immediate');
 $standbys[1]->promote;
 is(wait_on($standbys[1], "SELECT count(*) FROM gpt_job_servers WHERE job IN ($all) AND state = 'lost' AND error LIKE 'could not connect%' HAVING count(*) = " . keys %jobs), keys %jobs, 'its standby takes over, and waits');
 $east->start;
-is($standbys[1]->safe_psql('postgres', "SELECT string_agg(gpt_wait(job, '60 s'), ',') FROM gpt_jobs WHERE job IN ($all)"), join(',', ('succeeded') x keys %jobs), 'until the other one is back');
+is($standbys[1]->safe_psql('postgres', "SELECT string_agg(gpt_wait(job, '180 s'), ',') FROM gpt_jobs WHERE job IN ($all)"), join(',', ('succeeded') x keys %jobs), 'until the other one is back');
 is($standbys[1]->safe_psql('postgres', "SELECT bool_and(data_changed) FROM gpt_jobs WHERE job IN ($all)"), 't', 'rows were read again');
 
 # -- a hostile server, or one that stops answering: an error that names it, and no hang
@@ -405,7 +412,7 @@ my %strange = (
 	error => qr/08001: could not connect to server "strange_error"\nDETAIL:  The server's message is not valid text\./);
 for my $way (sort keys %strange)
 {
-	$here->safe_psql('postgres', "CREATE SERVER strange_$way FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '$place', dbname '$way', connect_timeout '1', sslmode 'disable', gssencmode 'disable');
+	$here->safe_psql('postgres', "CREATE SERVER strange_$way FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '$place', dbname '$way', connect_timeout '@{[$way eq 'silent' ? 1 : 60]}', sslmode 'disable', gssencmode 'disable');
 		CREATE USER MAPPING FOR CURRENT_USER SERVER strange_$way");
 	like(error_of($here, ($way eq 'stops' ? "SET statement_timeout = '500ms'; " : '') . "SELECT * FROM gpt_distribute('m', '{strange_$way}')"), $strange{$way}, "a server that gives this: $way");
 }

@@ -19,7 +19,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(start_servers connect_servers connection_of password_of make_authority certify fill_line processes_of
-  kill_process);
+  kill_process set_peer_timeout poll_through_restarts member_session ends_of_job);
 
 # Running servers of these names. Options: preload, whether they preload gpt (the first one needs it, or starts workers
 # on demand); conf, lines for postgresql.conf; each, lines for one name ({ east => "…" }); sql, statements for the database
@@ -231,7 +231,65 @@ sub kill_process
 {
 	my ($pid) = @_;
 
+	# An empty one would be this test's own group.
+	$pid =~ /^[1-9]\d*$/ or die "no process to kill: '$pid'";
 	return kill('KILL', $pid) == 1;
+}
+
+# Jobs that start from now on take a server for lost after such a silence. One that is short is for the tests of silence
+# alone: on busy cores it makes losses of servers that are merely slow.
+sub set_peer_timeout
+{
+	my ($node, $timeout) = @_;
+
+	$node->append_conf('postgresql.conf', "gpt.peer_timeout = '$timeout'");
+	$node->reload;
+	poll_through_restarts($node, "SELECT current_setting('gpt.peer_timeout') = '$timeout'") or die 'gpt.peer_timeout is not set';
+}
+
+# Whether a query gives true, which may take 100 s: how long depends on what else the machine does. Meanwhile the server
+# may start again, as it does when it has lost a process.
+sub poll_through_restarts
+{
+	my ($node, $sql) = @_;
+	my $end = time + 100;
+
+	until (($node->psql('postgres', $sql))[1] eq 't')
+	{
+		return 0 if time > $end;
+		select undef, undef, undef, 0.015;
+	}
+	return 1;
+}
+
+# The session of a server that is a member, as soon as there is one; the other one only answers.
+sub member_session
+{
+	my ($node) = @_;
+	my $sql = q{FROM pg_stat_activity WHERE query LIKE '%gpt_member\_%' AND pid <> pg_backend_pid() ORDER BY backend_start DESC LIMIT 1};
+
+	for (1 .. 2000)
+	{
+		my $pid = ($node->psql('postgres', "SELECT pid $sql"))[1];
+		return $pid if $pid ne '';
+		select undef, undef, undef, 0.02;
+	}
+	die 'no session is a member on ' . $node->name;
+}
+
+# The number and the state of a job that the code starts, when it has ended. A server that gives no sign of life for 900 ms
+# at the beginning fails the job; where that is only a busy machine's, the job is started again.
+sub ends_of_job
+{
+	my ($node, $start, $job) = @_;
+
+	for my $try (1 .. 5)
+	{
+		$job = $start->() if $try > 1 || !defined $job;
+		my $state = $node->safe_psql('postgres', "SELECT gpt_wait($job, '180 s')");
+		return ($job, $state) if $try == 5
+		  || $node->safe_psql('postgres', "SELECT error FROM gpt_jobs WHERE job = $job") !~ /its server did not answer within/;
+	}
 }
 
 1;
