@@ -8,6 +8,8 @@
 # servers, sequences, steps, SYNC, processor seconds of all servers, training loss, loss on the rows held out (nats a
 # token), sha256 of the weights.
 #
+# BASE=sequences:steps trains a model with all rows on one server first, and each case is a fine-tune of it.
+#
 # SYNC is 50, a number of steps, or '"step"': then DATA is dealt, each step has 4 micro-batches of that many sequences,
 # and gradients travel as float32. DATA is local unless it says dealt, SHAPE and OPTIONS are options of gpt_train in JSON
 # (model S). All servers run on core CORE (0), one thread each; PRIORITY of theirs before other work
@@ -84,15 +86,15 @@ processor()
 
 one_case()
 {
-	local n=$1 sequences=$2 steps=$3 number options job names before after accumulate
+	local n=$1 sequences=$2 steps=$3 number options job names call before after accumulate
 
 	for number in $(seq "$n"); do
 		if [ "$data" = dealt ] || [ "$sync" = '"step"' ]; then set -- 1 0; else set -- "$n" $((number - 1)); fi
 		ask "$number" -c 'TRUNCATE part' -c "INSERT INTO part VALUES ($1, $2)"
 	done
 	accumulate=$(((sequences + 15) / 16))
-	options="$shape, \"context\": 256, \"tokenizer\": \"bytes\", \"steps\": $steps"
-	options+=", \"batch_size\": $((sequences / accumulate))"
+	options="\"steps\": $steps, \"batch_size\": $((sequences / accumulate))"
+	[ -n "$base" ] || options+=", $shape, \"context\": 256, \"tokenizer\": \"bytes\""
 	options+=', "threads": 1, "seed": 1, "patience": 0, "validation_fraction": 0, "publish": "last", "ngrams": "false"'
 	if [ "$sync" = '"step"' ]; then
 		options+=', "sync": "step", "accumulate": 4'
@@ -102,10 +104,16 @@ one_case()
 		[ "$n" = 1 ] || options+=", \"sync\": $sync, \"data\": \"$data\""
 	fi
 	names=$(seq 2 "$n" | sed 's/.*/"server&"/' | paste -s -d ,)
+	call=gpt_train
+	if [ -n "$base" ]; then
+		call=gpt_finetune
+		ask 1 -c "SELECT gpt_copy_model('m1', 'm$((models + 1))')" >/dev/null
+		[ "$n" = 1 ] || ask 1 -c "SELECT gpt_distribute('m$((models + 1))', '{$names}')" >/dev/null
+	fi
 	[ "$n" = 1 ] || options+=", \"servers\": [$names]"
 	models=$((models + 1))
 	before=$(processor)
-	job=$(ask 1 -c "SELECT gpt_train('m$models', 'SELECT body FROM line', '{$options${OPTIONS:+, $OPTIONS}}')")
+	job=$(ask 1 -c "SELECT $call('m$models', 'SELECT body FROM line', '{$options${OPTIONS:+, $OPTIONS}}')")
 	if [ "$(ask 1 -c "SELECT gpt_wait($job)")" != succeeded ]; then
 		ask 1 -c "SELECT error FROM gpt_jobs WHERE job = $job" >&2
 		return 1
@@ -130,6 +138,11 @@ done
 if [ -n "${PRIORITY:-}" ]; then
 	keep_priority &
 	priority_pid=$!
+fi
+base=
+if [ -n "${BASE:-}" ]; then
+	one_case 1 "${BASE%:*}" "${BASE#*:}"
+	base=1
 fi
 for case in ${CASES:-1:16:488 2:8:488 4:4:488}; do
 	IFS=: read -r n sequences steps <<<"$case"

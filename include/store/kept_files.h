@@ -42,4 +42,7 @@ extern bool gpt_kept_is_file(const char *name);
 extern bool gpt_kept_is_unused(const char *name);
 extern void gpt_kept_sweep(void);
 
+/* Removes the files of all owners of a database; raises no error. */
+extern void gpt_kept_remove_all(Oid database);
+
 #endif /* GPT_KEPT_FILES_H */

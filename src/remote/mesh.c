@@ -50,8 +50,8 @@ gpt_mesh_check_address(void)
 				 errmsg("this server has no address for gradients"),
 				 errdetail("Gradients travel without encryption, so the administrator names the "
 						   "network."),
-				 errhint("Set gpt.gradient_address to an address of a private network, or train "
-						 "with \"sync\" in rounds.")));
+				 errhint("Set gpt.gradient_address to an address of a private network, or give "
+						 "\"sync\" a number of steps.")));
 }
 
 void
@@ -81,7 +81,7 @@ load_library(void)
 						errmsg("this installation has no library for gradients"),
 						errdetail("There is no file \"%s\".", path),
 						errhint("Install libgloo-dev and libssl-dev and build the extension again, "
-								"or train with \"sync\" in rounds.")));
+								"or give \"sync\" a number of steps.")));
 	library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (!library)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -75,6 +75,7 @@ Datum
 gpt_member_begin(PG_FUNCTION_ARGS)
 {
 	GptJsonWriter answer = {NULL};
+	const char *coordinator;
 	GptMemberSpec spec;
 	Jsonb *json;
 
@@ -85,6 +86,14 @@ gpt_member_begin(PG_FUNCTION_ARGS)
 	json = PG_GETARG_JSONB_P(0);
 	read_spec(&spec, json);
 	gpt_membership_check_base(&spec);
+	coordinator = text_of(json, "coordinator", false);
+
+	/* The coordinator refuses its own database, whose only slot it may have itself. */
+	if (coordinator != NULL && strcmp(coordinator, gpt_server_place()) == 0)
+	{
+		describe(&answer);
+		PG_RETURN_JSONB_P(gpt_json_finish(&answer));
+	}
 
 	/* Now do the work. */
 	if (!gpt_membership_exists())

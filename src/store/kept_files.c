@@ -37,6 +37,8 @@ static bool parse(GptKeptOwner *owner, int64 *step, const char *name);
 static void remove_chosen(Choice is_chosen, const void *argument);
 static bool is_other(const char *name, const GptKeptOwner *owner, int64 step, const void *argument);
 static bool is_old(const char *name, const GptKeptOwner *owner, int64 step, const void *argument);
+static bool is_of_database(const char *name, const GptKeptOwner *owner, int64 step,
+						   const void *argument);
 
 char *
 gpt_kept_extension(const GptKeptOwner *owner, int64 step)
@@ -146,4 +148,16 @@ is_old(const char *name, const GptKeptOwner *owner, int64 step, const void *argu
 	snprintf(path, sizeof(path), GPT_RUN_DIRECTORY "/%s", name);
 	return stat(path, &status) == 0 &&
 		   difftime(time(NULL), status.st_mtime) > Max(gpt_checkpoint_retention, LEAST_SECONDS);
+}
+
+void
+gpt_kept_remove_all(Oid database)
+{
+	remove_chosen(is_of_database, &database);
+}
+
+static bool
+is_of_database(const char *name, const GptKeptOwner *owner, int64 step, const void *argument)
+{
+	return owner->database == *(const Oid *) argument;
 }

@@ -34,6 +34,7 @@
 
 static void remove_file(const char *path);
 static void remove_run(const void *run_id);
+static void remove_kept(const void *database);
 static bool is_unused(const pg_uuid_t *run_id, GptRunDatabase database_of);
 static double seconds_since_use(const pg_uuid_t *run_id);
 
@@ -117,6 +118,7 @@ gpt_run_files_remove_at_commit(const pg_uuid_t *run_id)
 void
 gpt_run_files_remove_all_at_commit(void)
 {
+	static const GptAtEnd removal = {.act = remove_kept, .at_commit = true};
 	GptStatement statement;
 	uint64 n;
 
@@ -134,6 +136,13 @@ gpt_run_files_remove_all_at_commit(void)
 			DatumGetUUIDP(gpt_statement_value(&statement, i, 1, &is_null)));
 	}
 	gpt_statement_end(&statement);
+	gpt_at_end(&removal, &MyDatabaseId, sizeof(Oid));
+}
+
+static void
+remove_kept(const void *database)
+{
+	gpt_kept_remove_all(*(const Oid *) database);
 }
 
 static void

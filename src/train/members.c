@@ -160,10 +160,11 @@ gpt_members_choose_leaves(const GptMembers *members, GptTrainOptions *options)
 	if (options->accumulate == GPT_CHOSEN)
 		options->accumulate = Max(LEAVES, count);
 	if (options->accumulate < count)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"accumulate\" must be at least the number of servers, %d, "
-							   "not " INT64_FORMAT,
-							   count, options->accumulate)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"accumulate\" must be at least the number of servers, %d with "
+						"this one, not " INT64_FORMAT,
+						count, options->accumulate)));
 }
 
 void

@@ -9,6 +9,7 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "core/server_state.h"
 #include "core/compat.h"
 #include "core/json_writer.h"
 #include "core/version.h"
@@ -53,6 +54,7 @@ gpt_members_spec(const GptMembers *members, const GptMember *member)
 	gpt_json_put_text(&writer, "data",
 					  gpt_data_name(members->is_local ? GPT_DATA_LOCAL : GPT_DATA_DEALT));
 	gpt_json_put_boolean(&writer, "keep", members->keeps);
+	gpt_json_put_text(&writer, "coordinator", gpt_server_place());
 	if (members->is_local)
 	{
 		gpt_json_put_text(&writer, "query", members->job->query);

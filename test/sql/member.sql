@@ -39,6 +39,11 @@ SELECT gpt_member_begin(spec(2, 2));
 SELECT gpt_member_begin(spec(1, 2, '{"protocol": 2}'));
 SELECT gpt_member_begin(spec(1, 2, '{"version": "0.2.0"}'));
 SELECT gpt_member_begin(spec(1, 2, '{"secret": "abc"}'));
+-- in the coordinator's own database: an answer, which it refuses
+SELECT gpt_member_begin(spec(1, 2, '{"coordinator": "another"}')) ->> 'place' AS place \gset
+SELECT gpt_member_end();
+SELECT gpt_member_begin(spec(1, 2, jsonb_build_object('coordinator', :'place'))) ->> 'place' = :'place' AS same;
+SELECT gpt_member_run(0, 1, 0);
 SELECT gpt_member_begin(spec(1, 2)) - 'machine' - 'pid' - 'place' - 'version';
 SELECT gpt_member_begin(spec(1, 2));
 SELECT gpt_member_run(0, 1, 0);

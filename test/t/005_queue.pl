@@ -97,11 +97,13 @@ for my $command ('DROP EXTENSION gpt CASCADE', 'DROP SCHEMA s CASCADE', 'DROP DA
 		$node->safe_psql('victim', 'SELECT gpt_cancel(1)');
 		$node->safe_psql('victim', q{SELECT gpt_wait(1), gpt_train('n', query, options) FROM gpt_job});
 		ok($node->poll_query_until('victim', 'SELECT count(*) = 1 FROM gpt_stat_progress_train WHERE step > 0'), 'another one was cancelled');
+		my $database = $node->safe_psql('victim', 'SELECT oid FROM pg_database WHERE datname = current_database()');
+		append_to_file($node->data_dir . "/gpt/pgsql_tmp_01234567-89ab-cdef-0123-456789abcdef_m1_${database}_10_50.kept", 'of a member');
 		$kept = () = grep { !$before{$_} } files_of_jobs($node);
 	}
 	$node->safe_psql($command =~ /DATABASE/ ? 'postgres' : 'victim', $command);
 	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('gpt trainer', 'gpt starter')}), "its worker ends after $command");
-	is("$kept files, then " . join(' ', grep { !$before{$_} } files_of_jobs($node)), '4 files, then ', 'the files of its jobs are gone') if $command =~ /EXTENSION/;
+	is("$kept files, then " . join(' ', grep { !$before{$_} } files_of_jobs($node)), '5 files, then ', 'the files of its jobs are gone, and what members kept') if $command =~ /EXTENSION/;
 	$node->safe_psql('postgres', 'DROP DATABASE IF EXISTS victim WITH (FORCE)');
 }
 
