@@ -98,7 +98,7 @@ gpt_members_lose(GptMembers *members, GptMember *member, const char *why)
 void
 gpt_members_blame(GptMembers *members, GptMember *member, const char *why)
 {
-	strlcpy(member->error, why, sizeof(member->error));
+	gpt_remote_clip(member->error, why, sizeof(member->error));
 	member->row.error = member->error;
 	member->row_changed = true;
 	gpt_members_record(members, true);
